@@ -1,0 +1,95 @@
+"""fxmax: lower a PyTorch module to Modular's MAX engine through a table of rules.
+
+`fxmax.lower(module, args)` returns a callable that runs on MAX; `fxmax.explain` says what would
+be lowered and what can't be. Attributes load on first use: `import fxmax` imports no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArtifactError",
+    "CaptureError",
+    "CompileError",
+    "Compiled",
+    "Context",
+    "Declined",
+    "DeviceError",
+    "FxmaxError",
+    "Gap",
+    "InputError",
+    "Job",
+    "Loaded",
+    "Lowered",
+    "LoweringError",
+    "Report",
+    "Rule",
+    "RuleError",
+    "RuleTable",
+    "Verification",
+    "WeightError",
+    "__version__",
+    "default_table",
+    "explain",
+    "load",
+    "load_all",
+    "lower",
+    "lower_many",
+    "rule",
+    "save",
+    "verify",
+]
+
+if TYPE_CHECKING:
+    from fxmax.api import Job, explain, lower, lower_many
+    from fxmax.artifact import Loaded, load, load_all, save
+    from fxmax.compiled import Compiled
+    from fxmax.context import Context
+    from fxmax.errors import (
+        ArtifactError,
+        CaptureError,
+        CompileError,
+        Declined,
+        DeviceError,
+        FxmaxError,
+        InputError,
+        LoweringError,
+        RuleError,
+        WeightError,
+    )
+    from fxmax.lowering import Lowered
+    from fxmax.report import Gap, Report
+    from fxmax.table import Rule, RuleTable, default_table, rule
+    from fxmax.verification import Verification, verify
+
+_HOMES = {
+    "fxmax.api": ("Job", "explain", "lower", "lower_many"),
+    "fxmax.artifact": ("Loaded", "load", "load_all", "save"),
+    "fxmax.compiled": ("Compiled",),
+    "fxmax.context": ("Context",),
+    "fxmax.lowering": ("Lowered",),
+    "fxmax.report": ("Gap", "Report"),
+    "fxmax.table": ("Rule", "RuleTable", "default_table", "rule"),
+    "fxmax.verification": ("Verification", "verify"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        try:
+            return getattr(import_module(_HOME.get(name, "fxmax.errors")), name)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            message = f"fxmax.{name} needs torch, which is not installed: pip install 'fxmax[torch]'"
+            raise ModuleNotFoundError(message, name="torch") from None
+    raise AttributeError(f"module 'fxmax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

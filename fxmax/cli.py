@@ -1,0 +1,221 @@
+"""The `fxmax` command: explain, lower and verify any module of yours. torch and MAX load on use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fxmax.files import write_whole
+
+if TYPE_CHECKING:
+    from fxmax.targets import Given
+
+EXAMPLES = """
+\b
+A TARGET is `package.module:factory` or `path/to/file.py:factory`. The factory takes no arguments
+and returns the module, or (module, args), or (module, args, kwargs), where args and kwargs are
+example inputs:
+\b
+    def small():
+        model = torch.nn.Linear(16, 4)
+        return model, (torch.randn(2, 16),)
+"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""
+\b
+examples:
+  fxmax explain mymodel.py:small                     which ops have a rule, and which don't
+  fxmax lower mymodel.py:small --save small.fxmax    compile; run it without torch by fxmax.load
+  fxmax lower pkg.nets:resnet --dynamic batch=1..64 --html resnet.html
+  fxmax verify mymodel.py:small                      where does it first leave torch?
+\b
+The exit status is 0 if all is well, 1 if something can't be lowered or diverges, 2 for an error
+that a message explains. Shell completion: eval "$(_FXMAX_COMPLETE=bash_source fxmax)"
+""",
+)
+@click.version_option(package_name="fxmax")
+def cli() -> None:
+    """Take a PyTorch module, run it on Modular's MAX engine, and know that it is the same model."""
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The target and the options that explain, lower and verify share."""
+    options = [
+        click.argument("target"),
+        click.option(
+            "--dynamic",
+            multiple=True,
+            metavar="NAME=MIN..MAX",
+            help="A size that may vary: the first axis of every tensor input, or, by x.1:time=1..99, "
+            "axis 1 of input x.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, gpu or gpu:N."),
+        click.option(
+            "--html", type=click.Path(path_type=Path), metavar="OUT.html", help="Write a page to look at."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("--quiet", is_flag=True, help="No progress on stderr."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command(epilog=EXAMPLES)
+@common
+def explain(
+    target: str, dynamic: tuple[str, ...], device: str, html: Path | None, as_json: bool, quiet: bool
+) -> int:
+    """Say what would be lowered, by which rule, and every gap. Compiles nothing."""
+    import fxmax
+
+    given = _given(target, dynamic)
+    report = fxmax.explain(
+        *given.call,
+        dynamic_shapes=given.dynamic_shapes,
+        device=device,
+        quiet=quiet,
+    )
+    click.echo(report.json() if as_json else report.text())
+    _page(report, html)
+    return 0 if report.ok else 1
+
+
+@cli.command(epilog=EXAMPLES)
+@common
+@click.option("--save", type=click.Path(path_type=Path), metavar="OUT.fxmax", help="Write an artifact.")
+@click.option(
+    "--emit", type=click.Path(path_type=Path), metavar="OUT.py", help="Write the graph as Python source."
+)
+@click.option("--no-compile", is_flag=True, help="Stop before MAX's compiler.")
+def lower(
+    target: str,
+    dynamic: tuple[str, ...],
+    device: str,
+    html: Path | None,
+    as_json: bool,
+    quiet: bool,
+    save: Path | None,
+    emit: Path | None,
+    no_compile: bool,
+) -> int:
+    """Lower and compile a module; save it as an artifact that runs without torch."""
+    import fxmax
+
+    if save is not None and no_compile:
+        raise click.UsageError("--save needs the compile that --no-compile leaves out")
+    if save is not None:
+        _check_parent(save)
+    given = _given(target, dynamic)
+    lowered = fxmax.lower(
+        *given.call,
+        dynamic_shapes=given.dynamic_shapes,
+        device=device,
+        quiet=quiet,
+        compile=not no_compile,  # type: ignore[call-overload]
+    )
+    click.echo(lowered.report.json() if as_json else lowered.report.text())
+    _page(lowered.report, html)
+    if emit is not None:
+        _check_parent(emit)
+        write_whole(emit, getattr(lowered, "lowered", lowered).source())
+    if save is not None:
+        lowered.save(save)
+        click.echo(f"wrote {save}: fxmax.load({str(save)!r}) runs it without torch", err=True)
+    return 0
+
+
+@cli.command(epilog=EXAMPLES)
+@common
+@click.option("--level", type=click.Choice(["node", "module"]), default="node", show_default=True)
+@click.option("--reference", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option(
+    "--bisect", is_flag=True, help="A few nodes at a time: slow, for a fault that hides while watched."
+)
+@click.option("--table", is_flag=True, help="Print every node.")
+def verify(
+    target: str,
+    dynamic: tuple[str, ...],
+    device: str,
+    html: Path | None,
+    as_json: bool,
+    quiet: bool,
+    level: str,
+    reference: str,
+    bisect: bool,
+    table: bool,
+) -> int:
+    """Run MAX and torch side by side, and name the first node that leaves torch."""
+    import fxmax
+
+    given = _given(target, dynamic)
+    result = fxmax.verify(
+        *given.call,
+        level=level,  # type: ignore[arg-type]
+        reference=reference,
+        bisect=bisect,
+        dynamic_shapes=given.dynamic_shapes,
+        device=device,
+        quiet=quiet,
+    )
+    click.echo(result.json() if as_json else result.text())
+    if table and not as_json:
+        click.echo(result.table())
+    if html is not None:
+        _check_parent(html)
+        result.html(html)
+    return 0 if result.ok else 1
+
+
+# -- helpers --------------------------------------------------------------------------------------
+
+
+def _given(target: str, dynamic: tuple[str, ...]) -> Given:
+    from fxmax.targets import given
+
+    return given(target, dynamic)
+
+
+def _page(report: Any, html: Path | None) -> None:
+    if html is not None:
+        _check_parent(html)
+        report.html(html)
+
+
+def _check_parent(path: Path) -> None:
+    if not path.resolve().parent.is_dir():
+        raise click.UsageError(f"{path}: its folder does not exist; make it first")
+
+
+def main() -> None:
+    """The console script."""
+    from fxmax.errors import FxmaxError, LoweringError
+
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\ninterrupted; nothing was written", err=True)
+        sys.stderr.flush()
+        os._exit(130)  # MAX's compiler can't be interrupted: leave without waiting for it
+    except LoweringError as error:
+        click.echo(str(error), err=True)
+        status = 1
+    except FxmaxError as error:
+        click.echo(f"error: {error}", err=True)
+        status = 2
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

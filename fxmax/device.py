@@ -1,0 +1,38 @@
+"""Devices by name: `cpu`, `gpu`, `gpu:1`, or `auto` (a GPU where there is one)."""
+
+from __future__ import annotations
+
+import functools
+
+from max import driver
+from max.engine import InferenceSession
+from max.graph import DeviceRef
+
+from fxmax.errors import DeviceError
+
+
+def resolve(name: str) -> DeviceRef:
+    """The MAX device that a name stands for.
+
+    Raises:
+        DeviceError: no such name, or no such device on this machine.
+    """
+    kind, _, index = name.partition(":")
+    if kind not in ("auto", "cpu", "gpu") or (index and not index.isdigit()):
+        raise DeviceError(f"no device {name!r}; use auto, cpu, gpu or gpu:N")
+    there = driver.accelerator_count()
+    if kind == "cpu" or (kind == "auto" and not there):
+        return DeviceRef.CPU()
+    number = int(index or 0)
+    if number >= there:
+        raise DeviceError(
+            f"{name} was asked for, and MAX sees {there or 'no'} GPU{'' if there == 1 else 's'} here. "
+            "Use device='cpu' (or --device cpu), or 'auto'."
+        )
+    return DeviceRef.GPU(number)
+
+
+@functools.cache
+def session(device: DeviceRef) -> InferenceSession:
+    """One MAX session a device and process: sessions share nothing, and each costs a start."""
+    return InferenceSession(devices=[device.to_device()])

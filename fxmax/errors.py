@@ -1,0 +1,52 @@
+"""What fxmax raises. Every message says what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fxmax.report import Report
+
+
+class FxmaxError(Exception):
+    """Base of every error that fxmax raises on purpose."""
+
+
+class CaptureError(FxmaxError):
+    """torch.export could not trace the module, or its inputs are not known."""
+
+
+class RuleError(FxmaxError):
+    """A rule does not fit the schema of the overload that it is registered for."""
+
+
+class LoweringError(FxmaxError):
+    """Some nodes can't be lowered; `report.gaps` lists every one of them."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.gaps_text())
+        self.report = report
+
+
+class WeightError(FxmaxError):
+    """A weight is missing, unused, or has the wrong name, shape or dtype."""
+
+
+class InputError(FxmaxError, TypeError):
+    """A call's arguments do not fit the compiled signature."""
+
+
+class DeviceError(FxmaxError):
+    """The device that was asked for is not there."""
+
+
+class CompileError(FxmaxError):
+    """MAX refused or failed to compile a lowered graph."""
+
+
+class ArtifactError(FxmaxError):
+    """An artifact is damaged, of another version, not for this machine, or can't be written."""
+
+
+class Declined(Exception):  # noqa: N818 - it is an answer, not a failure
+    """Raised by a rule that can't lower this use of its op; the text says why."""

@@ -1,0 +1,76 @@
+"""Torch ops that passes put in place of several: what they compute is written here, in torch.
+
+Rules lower them like any other overload; `fxmax.verify` and torch itself run these definitions.
+Layouts are the fast kernels': attention is (batch, seq, heads, dim), convolution (batch, length,
+channels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "": lambda x: x,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+}
+
+library = torch.library.Library("fxmax", "DEF")
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, act: str) -> Tensor:
+    """act(input @ weightᵀ + bias) + residual."""
+    y = ACTIVATIONS[act](F.linear(input, weight, bias))
+    return y if residual is None else y + residual
+
+
+def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, act: str) -> Tensor:
+    """act(conv) of (batch, length, channels) with a torch filter (features, channels, taps)."""
+    y = F.conv1d(input.transpose(1, 2), weight, bias, stride, padding)
+    return ACTIVATIONS[act](y).transpose(1, 2).contiguous()
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+    """softmax(scale · q kᵀ) v over (batch, seq, heads, dim)."""
+    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2).contiguous()
+
+
+def _linear_type(input: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+    return input.new_empty([*input.shape[:-1], weight.shape[0]])
+
+
+def _conv1d_type(
+    input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, act: str
+) -> Tensor:
+    length = (input.shape[1] + 2 * padding - weight.shape[2]) // stride + 1
+    return input.new_empty([input.shape[0], length, weight.shape[0]])
+
+
+def _attention_type(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+    return query.new_empty([*query.shape[:-1], value.shape[-1]])
+
+
+for _fn, _type, _schema in (
+    (
+        linear,
+        _linear_type,
+        "(Tensor input, Tensor weight, Tensor? bias, Tensor? residual, str act) -> Tensor",
+    ),
+    (
+        conv1d,
+        _conv1d_type,
+        "(Tensor input, Tensor weight, Tensor? bias, int stride, int padding, str act) -> Tensor",
+    ),
+    (attention, _attention_type, "(Tensor query, Tensor key, Tensor value, float? scale) -> Tensor"),
+):
+    library.define(_fn.__name__ + _schema)
+    library.impl(_fn.__name__, _fn, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"fxmax::{_fn.__name__}", _type, lib=library)

@@ -1,0 +1,210 @@
+"""What became of every node, weight and stage: for a person, for a script, for an error."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Fate = Literal["lowered", "decomposed", "gap", "blocked", "structural", "torch"]
+GapKind = Literal["missing", "declined", "mistyped", "raised"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place in the user's Python: file, line, function, and the text of the line."""
+
+    file: str
+    line: int
+    function: str = ""
+    code: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """One fx node and its fate.
+
+    `lowered`: a rule took it as torch wrote it. `decomposed`: a rule took it, and it came out of
+    torch's decomposition of `original`. `structural`: getitem and symbolic sizes, which become
+    nothing. `blocked`: not tried, because what feeds it has no MAX type. `torch`: it runs in torch
+    (`unsupported="torch"`).
+    """
+
+    name: str
+    op: str
+    fate: Fate
+    path: str
+    source: Source | None
+    rule: str = ""
+    original: str = ""
+    shape: str = ""
+    inputs: tuple[str, ...] = ()  # names of the fx nodes that feed it
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One thing that can't be lowered, with every node that has it."""
+
+    kind: GapKind
+    target: str
+    nodes: tuple[str, ...]
+    path: str
+    source: Source | None
+    detail: str
+    stub: str = ""
+
+    def __str__(self) -> str:
+        times = f" ×{len(self.nodes)}" if len(self.nodes) > 1 else ""
+        lines = [f"{self.kind}: {self.target}{times}  — {self.detail}"]
+        lines.append(f"  first in {self.path or 'the module itself'} (node {self.nodes[0]})")
+        if self.source:
+            lines.append(f"  {self.source}  {self.source.code}".rstrip())
+        if self.stub:
+            lines.append("  a rule to start from:")
+            lines += [f"    {line}" for line in self.stub.splitlines()]
+        return "\n".join(lines)
+
+
+@dataclass
+class Report:
+    """Every node's fate, the gaps, the weights, and how long each stage took (seconds)."""
+
+    model: str
+    device: str
+    nodes: list[NodeRecord] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    bound: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    layouts: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every node was lowered."""
+        return not self.gaps
+
+    def ops(self) -> dict[str, int]:
+        """Overload → how many nodes, most frequent first; structural nodes are left out."""
+        counted = Counter(n.op for n in self.nodes if n.fate != "structural")
+        return dict(counted.most_common())
+
+    @property
+    def coverage(self) -> float:
+        """The share of computing nodes that were lowered, 0 to 1."""
+        computing = [n for n in self.nodes if n.fate != "structural"]
+        done = [n for n in computing if n.fate in ("lowered", "decomposed")]
+        return len(done) / len(computing) if computing else 1.0
+
+    def gaps_text(self) -> str:
+        """All gaps, ready for an error message."""
+        nodes = sum(len(g.nodes) for g in self.gaps)
+        head = (
+            f"{self.model}: {len(self.gaps)} op{'s' if len(self.gaps) != 1 else ''} "
+            f"({nodes} node{'s' if nodes != 1 else ''}) can't be lowered to MAX:"
+        )
+        tail = "Add rules with @fxmax.rule, or see report.gaps for this list as data."
+        return "\n\n".join([head, *map(str, self.gaps), tail])
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict: everything that the text shows, and every node."""
+        return {
+            "model": self.model,
+            "device": self.device,
+            "nodes": len([n for n in self.nodes if n.fate != "structural"]),
+            "coverage": self.coverage,
+            "ops": self.ops(),
+            "gaps": [asdict(g) for g in self.gaps],
+            "weights": {
+                "bound": len(self.bound),
+                "unused": self.unused,
+                "missing": self.missing,
+                "layouts": self.layouts,
+            },
+            "notes": self.notes,
+            "seconds": self.seconds,
+            "node_list": [asdict(n) for n in self.nodes],
+        }
+
+    def json(self, indent: int | None = 2) -> str:
+        return json.dumps(self.to_dict(), indent=indent)
+
+    def rows(self) -> list[tuple[str, int, str]]:
+        """(op, count, how it was lowered) for each overload."""
+        how: dict[str, str] = {}
+        for n in self.nodes:
+            if n.fate == "structural":
+                continue
+            text = "no rule: a gap" if n.fate == "gap" else n.rule or n.fate
+            text = "runs in torch" if n.fate == "torch" else text
+            if n.fate == "decomposed":
+                text += f"  (from {n.original})"
+            how.setdefault(n.op, text)
+        return [(op, count, how[op]) for op, count in self.ops().items()]
+
+    def text(self) -> str:
+        """The report as plain lines."""
+        rows = self.rows()
+        width = max([len(op) for op, _, _ in rows], default=2)
+        total = sum(count for _, count, _ in rows)
+        lines = [f"{self.model} on {self.device}: {total} nodes, {self.coverage:.0%} lowered", ""]
+        lines += [f"  {op:<{width}}  {count:>5}  {how}" for op, count, how in rows]
+        lines += ["", f"  weights: {self.weights_line()}"]
+        if self.unused:
+            lines.append(f"  unused: {', '.join(self.unused)}")
+        if self.missing:
+            lines.append(f"  missing: {', '.join(self.missing)}")
+        lines += [f"  {name}: stored as {layout}" for name, layout in self.layouts.items()]
+        lines += [f"  note: {note}" for note in self.notes]
+        if self.seconds:
+            stages = ", ".join(f"{k} {v:.2f} s" for k, v in self.seconds.items())
+            lines.append(f"  stages: {stages}")
+        if self.gaps:
+            lines += ["", self.gaps_text()]
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """The report as GitHub-flavoured markdown."""
+        lines = [f"# {self.model} on {self.device}", ""]
+        lines += ["| op | nodes | lowered by |", "|---|---:|---|"]
+        lines += [f"| `{op}` | {count} | {how} |" for op, count, how in self.rows()]
+        lines += ["", f"Weights: {self.weights_line()}."]
+        if self.unused:
+            lines.append("Unused: " + ", ".join(f"`{n}`" for n in self.unused) + ".")
+        if self.missing:
+            lines.append("Missing: " + ", ".join(f"`{n}`" for n in self.missing) + ".")
+        lines += [f"- {note}" for note in self.notes]
+        if self.seconds:
+            lines += ["", "| stage | seconds |", "|---|---:|"]
+            lines += [f"| {k} | {v:.2f} |" for k, v in self.seconds.items()]
+        for gap in self.gaps:
+            lines += ["", f"## {gap.kind}: `{gap.target}`", "", "```", str(gap), "```"]
+        return "\n".join(lines)
+
+    def html(self, path: str | Path) -> Path:
+        """Write one self-contained page: the graph, its modules, gaps, weights and times."""
+        from fxmax.viewer import write_page
+
+        return write_page(path, self)
+
+    def _repr_html_(self) -> str:
+        from fxmax.viewer import report_summary
+
+        return report_summary(self)
+
+    def weights_line(self) -> str:
+        """How many weights are bound, of how many, and how many are left over."""
+        used, empty = len(self.bound), len(self.missing)
+        unused = f"{len(self.unused)} unused" if self.unused else "none unused"
+        if used and empty == used:
+            return f"{used} used by name, {unused}; no values were read"
+        return f"{used - empty} of {used} bound, {unused}"
+
+    def __str__(self) -> str:
+        return self.text()

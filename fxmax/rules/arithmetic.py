@@ -1,0 +1,196 @@
+"""Sums, products, quotients, remainders, powers, extrema of two operands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from max.dtype import DType
+from max.graph import TensorValue, ops
+from max.graph.ops.elementwise import _trunc_div as quotient  # integers, toward zero
+from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
+
+from fxmax.context import Context
+from fxmax.kernels import ELEMENTWISE
+from fxmax.rules.elementwise import elementwise, is_nan, less, libm, not_equal, of_bool, scalar
+from fxmax.rules.helpers import broadcast, cast, tensor
+from fxmax.table import rule
+
+aten = torch.ops.aten
+
+
+@rule(aten.add.Tensor, aten.add.Scalar)
+def add(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
+    return _scaled_sum(ctx, of_bool(ops.logical_or, ops.add), self, other, alpha)
+
+
+@rule(aten.sub.Tensor, aten.sub.Scalar)
+def sub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
+    return _scaled_sum(ctx, ops.sub, self, other, alpha)
+
+
+@rule(aten.rsub.Tensor, aten.rsub.Scalar)
+def rsub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
+    return _scaled_sum(ctx, ops.sub, other, self, alpha)
+
+
+def _scaled_sum(ctx: Context, op: Any, self: Any, other: Any, alpha: Any) -> TensorValue:
+    dtype = ctx.promoted()
+    other = tensor(ctx, other, dtype)
+    if alpha != 1:
+        other = other * tensor(ctx, alpha, dtype)
+    return cast(op(tensor(ctx, self, dtype), other), ctx.out.dtype)
+
+
+mul = of_bool(ops.logical_and, ops.mul)
+elementwise({aten.mul.Tensor: mul, aten.mul.Scalar: mul})
+elementwise({aten.div.Tensor: ops.div, aten.div.Scalar: ops.div}, Promotion.INT_TO_FLOAT)
+
+
+@rule(aten.div.Tensor_mode, aten.div.Scalar_mode, kernels=ELEMENTWISE)
+def div_mode(ctx: Context, self: TensorValue, other: Any, rounding_mode: str | None) -> TensorValue:
+    dtype = ctx.promoted(Promotion.DEFAULT if rounding_mode else Promotion.INT_TO_FLOAT)
+    a, b = (broadcast(tensor(ctx, x, dtype), ctx.out.shape) for x in (self, other))
+    if rounding_mode is None:
+        return ops.div(a, b)
+    return cast(_floor_divide(a, b) if rounding_mode == "floor" else _trunc_divide(a, b), ctx.out.dtype)
+
+
+def _trunc_divide(a: TensorValue, b: TensorValue) -> TensorValue:
+    return ops.trunc(a / b) if a.dtype.is_float() else quotient(a, b)
+
+
+def _floor_divide(a: TensorValue, b: TensorValue) -> TensorValue:
+    """Python's floor of the exact quotient: not that of the rounded one, which can be one more."""
+    if not a.dtype.is_float():
+        return ops.floor_div(a, b)
+    rest = libm("fmod")(a, b)
+    exact = (a - rest) / b
+    exact = ops.where(_other_sign(rest, b), exact - scalar(a, 1), exact)
+    whole = ops.floor(exact)
+    whole = ops.where(exact - whole > scalar(a, 0.5), whole + scalar(a, 1), whole)
+    zero = scalar(a, 0)
+    floored = ops.where(ops.equal(exact, zero), libm("copysign")(broadcast(zero, a.shape), a / b), whole)
+    return ops.where(ops.equal(b, scalar(b, 0)), a / b, floored)
+
+
+def _other_sign(rest: TensorValue, b: TensorValue) -> TensorValue:
+    """Where a remainder is not zero and has another sign than the divisor."""
+    zero = scalar(b, 0)
+    return ops.logical_and(not_equal(rest, zero), not_equal(less(rest, zero), less(b, zero)))
+
+
+def remainder(a: TensorValue, b: TensorValue) -> TensorValue:
+    if not a.dtype.is_float():
+        return ops.mod(a, b)
+    rest = libm("fmod")(a, b)
+    return ops.where(_other_sign(rest, b), rest + b, rest)
+
+
+def fmod(a: TensorValue, b: TensorValue) -> TensorValue:
+    return libm("fmod")(a, b) if a.dtype.is_float() else a - quotient(a, b) * b
+
+
+elementwise(
+    {
+        aten.floor_divide.default: _floor_divide,
+        aten.floor_divide.Scalar: _floor_divide,
+        aten.remainder.Tensor: remainder,
+        aten.remainder.Scalar: remainder,
+        aten.remainder.Scalar_Tensor: remainder,
+        aten.fmod.Tensor: fmod,
+        aten.fmod.Scalar: fmod,
+        aten.nextafter.default: libm("nextafter"),
+    },
+    kernels=ELEMENTWISE,
+)
+elementwise(
+    {
+        aten.atan2.default: libm("atan2"),
+        aten.copysign.Tensor: libm("copysign"),
+        aten.copysign.Scalar: libm("copysign"),
+        aten.hypot.default: libm("hypot"),
+    },
+    Promotion.INT_TO_FLOAT,
+    kernels=ELEMENTWISE,
+)
+
+
+def power(base: TensorValue, exponent: TensorValue) -> TensorValue:
+    # MAX's pow of floats is wrong at NaN, infinities and zeros; a GPU has no other.
+    exact = base.dtype.is_float() and base.device.is_cpu()
+    return libm("pow")(base, exponent) if exact else ops.pow(base, exponent)
+
+
+elementwise(
+    {aten.pow.Tensor_Tensor: power, aten.pow.Scalar: power}, Promotion.BOOL_TO_LONG, kernels=ELEMENTWISE
+)
+
+# The exponents that torch computes without pow, and so do we.
+EASY_POWERS = {
+    0.5: ops.sqrt,
+    2: lambda x: x * x,
+    3: lambda x: x * x * x,
+    -0.5: ops.rsqrt,
+    -1: lambda x: scalar(x, 1) / x,
+    -2: lambda x: scalar(x, 1) / (x * x),
+}
+
+
+@rule(aten.pow.Tensor_Scalar, kernels=ELEMENTWISE)
+def pow_scalar(ctx: Context, self: TensorValue, exponent: Any) -> TensorValue:
+    dtype = ctx.promoted(Promotion.BOOL_TO_LONG)
+    x = cast(self, dtype)
+    easy = EASY_POWERS.get(exponent) if isinstance(exponent, (int, float)) else None
+    if easy and (dtype.is_float() or exponent in (2, 3)):
+        return cast(easy(x), ctx.out.dtype)
+    return cast(power(x, broadcast(tensor(ctx, exponent, dtype), x.shape)), ctx.out.dtype)
+
+
+def maximum(a: TensorValue, b: TensorValue) -> TensorValue:
+    return _or_nan(ops.max(a, b), a, b)
+
+
+def minimum(a: TensorValue, b: TensorValue) -> TensorValue:
+    return _or_nan(ops.min(a, b), a, b)
+
+
+def _or_nan(best: TensorValue, a: TensorValue, b: TensorValue) -> TensorValue:
+    """`best`, but NaN where an operand is: MAX's max and min take the other one."""
+    return ops.where(is_nan(a), a, ops.where(is_nan(b), b, best)) if a.dtype.is_float() else best
+
+
+elementwise(
+    {
+        aten.maximum.default: maximum,
+        aten.minimum.default: minimum,
+        aten.fmax.default: lambda a, b: ops.where(is_nan(a), b, ops.where(is_nan(b), a, ops.max(a, b))),
+        aten.fmin.default: lambda a, b: ops.where(is_nan(a), b, ops.where(is_nan(b), a, ops.min(a, b))),
+    }
+)
+
+
+@rule(aten.clamp.default, aten.clamp.Tensor)
+def clamp(ctx: Context, self: TensorValue, min: Any, max: Any) -> TensorValue:
+    dtype = ctx.promoted()
+    x = cast(self, dtype)
+    for bound, nearest in ((min, maximum), (max, minimum)):
+        if bound is not None:
+            x = nearest(x, tensor(ctx, bound, dtype))
+    return cast(x, ctx.out.dtype)
+
+
+@rule(aten.clamp_min.default, aten.clamp_min.Tensor)
+def clamp_min(ctx: Context, self: TensorValue, min: Any) -> TensorValue:
+    return clamp(ctx, self, min, None)
+
+
+@rule(aten.clamp_max.default, aten.clamp_max.Tensor)
+def clamp_max(ctx: Context, self: TensorValue, max: Any) -> TensorValue:
+    return clamp(ctx, self, None, max)
+
+
+@rule(aten.where.self)
+def where(ctx: Context, condition: TensorValue, self: TensorValue, other: TensorValue) -> TensorValue:
+    dtype = ctx.out.dtype
+    return ops.where(cast(condition, DType.bool), cast(self, dtype), cast(other, dtype))

@@ -1,0 +1,119 @@
+"""Rearranging elements: flips, rolls, repeats, and views by strides, which MAX's layout makes copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from max.dtype import DType
+from max.graph import TensorValue, ops
+
+from fxmax.context import Context
+from fxmax.errors import Declined
+from fxmax.rules.helpers import axis
+from fxmax.rules.sizes import along, has_zero, is_static, positions, product_of, take
+from fxmax.table import rule
+
+aten = torch.ops.aten
+
+
+@rule(aten.flip.default)
+def flip(ctx: Context, self: TensorValue, dims: Sequence[int]) -> TensorValue:
+    if has_zero(self.shape) or self.rank == 0:
+        return self
+    x = self
+    for dim in dims:
+        at = axis(dim, x.rank)
+        size = x.shape[at]
+        last = int(size) - 1 if is_static(size) else ctx.size_tensor(size) - 1
+        x = ops.gather(x, last - positions(ctx, size), at)
+    return x
+
+
+@rule(aten.roll.default)
+def roll(ctx: Context, self: TensorValue, shifts: Sequence[Any], dims: Sequence[int]) -> TensorValue:
+    if has_zero(self.shape) or self.rank == 0:
+        return self
+    if not len(dims):  # torch rolls the flattened tensor
+        flat = ops.reshape(self, [product_of(self.shape)])
+        return ops.reshape(_rolled(flat, shifts[0], 0), self.shape)
+    x = self
+    for shift, dim in zip(shifts, dims, strict=True):
+        x = _rolled(x, shift, axis(dim, x.rank))
+    return x
+
+
+def _rolled(x: TensorValue, shift: Any, at: int) -> TensorValue:
+    size = x.shape[at]
+    if is_static(shift) and is_static(size):
+        shift = int(shift) % int(size)
+    if is_static(shift):
+        if int(shift) == 0:
+            return x
+        count = int(shift) if int(shift) > 0 else size + int(shift)
+    else:
+        count = shift
+    rest = size - count
+    return ops.rebind(ops.concat([take(x, at, rest, count), take(x, at, 0, rest)], at), x.shape)
+
+
+@rule(aten.repeat.default)
+def repeat(ctx: Context, self: TensorValue, repeats: Sequence[Any]) -> TensorValue:
+    if has_zero(ctx.out.shape):
+        return ctx.full(0, ctx.out.shape, ctx.out.dtype)
+    shape = [1] * (len(repeats) - self.rank) + list(self.shape)
+    apart = [s for size in shape for s in (1, size)]
+    wide = [s for times, size in zip(repeats, shape, strict=True) for s in (times, size)]
+    return ops.reshape(ops.broadcast_to(ops.reshape(self, apart), wide), ctx.out.shape)
+
+
+@rule(aten.unfold.default)
+def unfold(ctx: Context, self: TensorValue, dimension: int, size: int, step: int) -> TensorValue:
+    if self.rank == 0:
+        return ops.reshape(self, [size])
+    at = axis(dimension, self.rank)
+    first = ops.unsqueeze(positions(ctx, ctx.out.shape[at]) * step, 1)
+    places = first + ops.unsqueeze(positions(ctx, size), 0)
+    windows = ops.gather(self, places, at)  # the windows' places stand right after their numbers
+    order = [i for i in range(windows.rank) if i != at + 1]
+    return ops.permute(windows, [*order, at + 1])
+
+
+@rule(aten.diagonal.default)
+def diagonal(ctx: Context, self: TensorValue, offset: int, dim1: int, dim2: int) -> TensorValue:
+    if has_zero(ctx.out.shape):
+        return ctx.full(0, ctx.out.shape, ctx.out.dtype)
+    a, b = axis(dim1, self.rank), axis(dim2, self.rank)
+    rest = [i for i in range(self.rank) if i not in (a, b)]
+    x = ops.permute(self, [*rest, a, b])
+    count = ctx.out.shape[-1]
+    flat = ops.reshape(x, [*x.shape[:-2], x.shape[-2] * x.shape[-1]])
+    width = x.shape[-1]
+    start = offset if offset >= 0 else -offset * width
+    if is_static(width) and is_static(start):
+        places = positions(ctx, count) * (int(width) + 1) + int(start)
+    else:
+        places = positions(ctx, count) * (ctx.size_tensor(width) + 1) + ctx.size_tensor(start)
+    return ops.gather(flat, places, flat.rank - 1)
+
+
+@rule(aten.as_strided.default)
+def as_strided(
+    ctx: Context, self: TensorValue, size: Sequence[Any], stride: Sequence[Any], storage_offset: Any
+) -> TensorValue:
+    # Every MAX value is contiguous; strides over a torch tensor that isn't mean other elements.
+    if not ctx.meta("self").is_contiguous():
+        raise Declined("as_strided of a tensor that is not contiguous")
+    if has_zero(ctx.out.shape):
+        return ctx.full(0, ctx.out.shape, ctx.out.dtype)
+    flat = ops.reshape(self, [product_of(self.shape)])
+    rank = len(size)
+    places = ctx.constant(0, DType.int64) + (0 if storage_offset is None else _number(ctx, storage_offset))
+    for at, (count, apart) in enumerate(zip(ctx.out.shape, stride, strict=True)):
+        places = places + along(positions(ctx, count) * _number(ctx, apart), at, rank)
+    return ops.gather(flat, places, 0)
+
+
+def _number(ctx: Context, value: Any) -> Any:
+    return int(value) if is_static(value) else ctx.size_tensor(value)

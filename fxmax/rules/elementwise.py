@@ -1,0 +1,110 @@
+"""How an elementwise op becomes a rule: torch's promotion decides the dtype, MAX's never does."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from max.dtype import DType
+from max.graph import TensorType, TensorValue, ops
+from torch._ops import OpOverload
+from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
+
+from fxmax.context import Context
+from fxmax.errors import Declined
+from fxmax.rules.helpers import broadcast, cast, tensor
+from fxmax.table import IGNORABLE, parameter_name, rule
+
+Lowering = Callable[..., TensorValue]
+
+
+def elementwise(
+    lowerings: Mapping[OpOverload, Lowering],
+    promotion: Promotion = Promotion.DEFAULT,
+    kernels: Path | None = None,
+) -> None:
+    """Register overloads whose arguments are all tensors or scalars: one line each.
+
+    Operands are cast to the dtype that torch computes in, the result to the dtype it returns. For
+    functions that call Mojo custom ops, `kernels` is their folder, and operands come broadcast.
+    """
+    caller = sys._getframe(1)
+    for target, fn in lowerings.items():
+        lowered = _in_promoted_dtype(target, fn, promotion, kernels is not None)
+        lowered.where = f"{caller.f_code.co_filename}:{caller.f_lineno}"  # type: ignore[attr-defined]
+        rule(target, kernels=kernels)(lowered)
+
+
+def _in_promoted_dtype(target: OpOverload, fn: Lowering, promotion: Promotion, alike: bool) -> Lowering:
+    names = [a.name for a in target._schema.arguments if a.name not in IGNORABLE]
+
+    def lowered(ctx: Context, **operands: Any) -> TensorValue:
+        dtype = ctx.promoted(promotion)
+        values = [tensor(ctx, operands[parameter_name(n)], dtype) for n in names]
+        if alike:
+            values = [broadcast(v, ctx.out.shape) for v in values]
+        return cast(fn(*values), ctx.out.dtype)
+
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(n, keyword) for n in ("ctx", *map(parameter_name, names))]
+    lowered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return lowered
+
+
+def mojo(name: str) -> Lowering:
+    """The Mojo custom op `fxmax.NAME` on operands of one shape and dtype."""
+
+    def call(*operands: TensorValue) -> TensorValue:
+        x = operands[0]
+        result = TensorType(x.dtype, x.shape, x.device)
+        return ops.custom(f"fxmax.{name}", x.device, list(operands), [result])[0].tensor
+
+    return call
+
+
+def libm(name: str) -> Lowering:
+    """The C library's function of that name, through Mojo; it has torch's special cases. CPU only."""
+
+    def call(*operands: TensorValue) -> TensorValue:
+        if not operands[0].device.is_cpu():
+            raise Declined(f"{name} is a function of the C library, which a GPU lacks")
+        return mojo(name)(*operands)
+
+    return call
+
+
+def of_bool(on_bool: Lowering, on_numbers: Lowering) -> Lowering:
+    """MAX's arithmetic refuses bools, where torch computes in two-element logic."""
+    return lambda *values: (on_bool if values[0].dtype == DType.bool else on_numbers)(*values)
+
+
+def scalar(x: TensorValue, value: float) -> TensorValue:
+    """A 0-d constant of the dtype of `x`."""
+    return ops.constant(value, x.dtype, device=x.device)
+
+
+# MAX's not_equal is false of NaN, and the operators < and <= are true of it: they negate >= and >.
+
+
+def not_equal(a: TensorValue, b: TensorValue) -> TensorValue:
+    """a != b, true where either is NaN."""
+    return ops.logical_not(ops.equal(a, b))
+
+
+def less(a: TensorValue, b: TensorValue) -> TensorValue:
+    """a < b, false where either is NaN."""
+    return ops.greater(b, a)
+
+
+def is_nan(x: TensorValue) -> TensorValue:
+    """Where `x` is NaN; nowhere, for integers and bools."""
+    # MAX folds a value's comparison with itself, as if no NaN were.
+    return ops.is_nan(x) if x.dtype.is_float() else not_equal(x, x)
+
+
+def keeping_nan(fn: Lowering) -> Lowering:
+    """`fn` of one float, with NaN for NaN: some of MAX's fast approximations lose it."""
+    return lambda x: ops.where(is_nan(x), x, fn(x))

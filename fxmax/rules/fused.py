@@ -1,0 +1,140 @@
+"""The fused ops that passes put in (`fxmax.fused`), on our Mojo kernels where those apply.
+
+The kernels are for float32 on the CPU with a weight bound from outside, which is packed in panels
+once, when a checkpoint is bound. Everything else is composed of MAX's own ops.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from max.dtype import DType
+from max.graph import TensorType, TensorValue, ops
+
+import fxmax.fused  # noqa: F401 - defines the ops
+from fxmax.context import Context, PendingWeight
+from fxmax.kernels import GEMM
+from fxmax.kernels.panels import panels, window_panels
+from fxmax.rules.helpers import cast
+from fxmax.rules.linear import product
+from fxmax.rules.sizes import has_zero
+from fxmax.table import rule
+
+ACTIVATIONS: dict[str, Callable[[TensorValue], TensorValue]] = {
+    "": lambda x: x,
+    "gelu": ops.gelu,
+    "gelu_tanh": lambda x: ops.gelu(x, "tanh"),
+    "relu": ops.relu,
+    "silu": ops.silu,
+}
+
+
+def fast(ctx: Context, weight: TensorValue | PendingWeight) -> bool:
+    """Whether the kernels can make this node's result."""
+    on_cpu = ctx.device.is_cpu() and ctx.out.dtype == DType.float32
+    return on_cpu and isinstance(weight, PendingWeight) and not has_zero(ctx.out.shape)
+
+
+@rule(torch.ops.fxmax.linear.default, relays=("weight",), kernels=GEMM)
+def linear(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | PendingWeight,
+    bias: TensorValue | None,
+    residual: TensorValue | None,
+    act: str,
+) -> TensorValue:
+    if not fast(ctx, weight) or has_zero([input.shape[-1]]):
+        filters = ctx.relaid(weight, "", lambda w: w, _as_is)
+        y = product(ctx, input, ops.transpose(filters, 0, 1))
+        y = ACTIVATIONS[act](y if bias is None else y + bias)
+        return y if residual is None else y + residual
+    return packed_linear(ctx, input, ctx.relaid(weight, "panels", panels, _as_is), None, bias, residual, act)
+
+
+def packed_linear(
+    ctx: Context,
+    input: TensorValue,
+    packed: TensorValue,
+    scales: TensorValue | None,
+    bias: TensorValue | None,
+    residual: TensorValue | None,
+    act: str,
+) -> TensorValue:
+    """The kernel's call: `packed` is in panels, float32, or int8 with `scales` (features,)."""
+    features = ctx.out.shape[-1]
+    x = ops.reshape(input, [-1, input.shape[-1]])
+    none = ctx.full(0, [1], DType.float32)
+    y = ops.custom(
+        "fxmax.linear",
+        ctx.device,
+        [
+            x,
+            packed,
+            none if scales is None else scales,
+            none if bias is None else bias,
+            x if residual is None else ops.reshape(residual, [-1, features]),
+        ],
+        [TensorType(DType.float32, [x.shape[0], features], ctx.device)],
+        parameters={"activation": act, "has_bias": bias is not None, "has_residual": residual is not None},
+    )[0].tensor
+    return ops.reshape(y, ctx.out.shape)
+
+
+def _as_is(x: TensorValue) -> TensorValue:
+    return x
+
+
+@rule(torch.ops.fxmax.conv1d.default, relays=("weight",), kernels=GEMM)
+def conv1d(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | PendingWeight,
+    bias: TensorValue | None,
+    stride: int,
+    padding: int,
+    act: str,
+) -> TensorValue:
+    if not fast(ctx, weight):
+        filters = ctx.relaid(
+            weight,
+            "1KCF",
+            lambda w: w.permute(2, 1, 0).unsqueeze(0),
+            lambda w: ops.unsqueeze(ops.permute(w, [2, 1, 0]), 0),
+        )
+        x = ops.unsqueeze(input, 1)
+        y = ops.conv2d(x, filters, stride=(1, stride), padding=(0, 0, padding, padding), bias=bias)
+        return ACTIVATIONS[act](ops.squeeze(y, 1))
+    taps = ctx.meta("weight").shape[-1]
+    return ops.custom(
+        "fxmax.conv1d",
+        ctx.device,
+        [
+            input,
+            ctx.relaid(weight, "window panels", window_panels, _as_is),
+            bias if bias is not None else ctx.full(0, [1], DType.float32),
+        ],
+        [ctx.out],
+        parameters={
+            "activation": act,
+            "taps": taps,
+            "stride": stride,
+            "padding": padding,
+            "has_bias": bias is not None,
+        },
+    )[0].tensor
+
+
+@rule(torch.ops.fxmax.attention.default, kernels=GEMM)
+def attention(
+    ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
+) -> TensorValue:
+    factor = 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
+    if ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not has_zero([*key.shape, *ctx.out.shape]):
+        number = ops.constant(factor, DType.float32, device=ctx.device)
+        return ops.custom("fxmax.attention", ctx.device, [query, key, value, number], [ctx.out])[0].tensor
+    q, k, v = (ops.transpose(x, 1, 2) for x in (query, key, value))
+    scores = (q * ctx.constant(factor, q.dtype)) @ ops.transpose(k, -1, -2)
+    return cast(ops.transpose(ops.softmax(scores) @ v, 1, 2), ctx.out.dtype)

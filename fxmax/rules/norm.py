@@ -1,0 +1,216 @@
+"""Normalizations over any axes; MAX's own kernel takes the last axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from max.graph import TensorValue, ops
+
+from fxmax.context import Context
+from fxmax.rules.helpers import cast
+from fxmax.rules.sizes import has_zero, product_of
+from fxmax.table import rule
+
+aten = torch.ops.aten
+
+
+@rule(aten.layer_norm.default)
+def layer_norm(
+    ctx: Context,
+    input: TensorValue,
+    normalized_shape: Sequence[Any],
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    eps: float,
+    cudnn_enable: bool,
+) -> TensorValue:
+    if has_zero(input.shape):
+        return input
+    size = product_of(normalized_shape)
+    gamma = ctx.full(1, [size], input.dtype) if weight is None else ops.reshape(weight, [size])
+    beta = ctx.full(0, [size], input.dtype) if bias is None else ops.reshape(bias, [size])
+    if len(normalized_shape) == 1:
+        return ops.layer_norm(input, gamma, beta, eps)
+    rows = ops.reshape(input, [*input.shape[: -len(normalized_shape)], size])
+    return ops.reshape(ops.layer_norm(rows, gamma, beta, eps), ctx.out.shape)
+
+
+@rule(aten.native_layer_norm.default)
+def native_layer_norm(
+    ctx: Context,
+    input: TensorValue,
+    normalized_shape: Sequence[Any],
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    eps: float,
+) -> list[TensorValue]:
+    if has_zero(input.shape):
+        return [ctx.full(0, kind.shape, kind.dtype) for kind in ctx.out]
+    lead = list(input.shape)[: input.rank - len(normalized_shape)]
+    rows = ops.reshape(input, [*lead, product_of(normalized_shape)])
+    y, mean, rstd = _standardized(ctx, rows, eps)
+    y = ops.reshape(y, input.shape)
+    y = y if weight is None else y * weight
+    y = y if bias is None else y + bias
+    return [y, *(ops.reshape(x, kind.shape) for x, kind in zip((mean, rstd), ctx.out[1:], strict=True))]
+
+
+@rule(aten.group_norm.default)
+def group_norm(
+    ctx: Context,
+    input: TensorValue,
+    num_groups: int,
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    eps: float,
+    cudnn_enabled: bool,
+) -> TensorValue:
+    if has_zero(input.shape):
+        return input
+    return _grouped(ctx, input, num_groups, weight, bias, eps)[0]
+
+
+@rule(aten.native_group_norm.default)
+def native_group_norm(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    N: Any,  # noqa: N803 - the schema's names
+    C: Any,  # noqa: N803
+    HxW: Any,  # noqa: N803
+    group: int,
+    eps: float,
+) -> list[TensorValue]:
+    if has_zero(input.shape):
+        return [ctx.full(0, kind.shape, kind.dtype) for kind in ctx.out]
+    y, mean, rstd = _grouped(ctx, input, group, weight, bias, eps)
+    return [y, ops.squeeze(mean, -1), ops.squeeze(rstd, -1)]
+
+
+def _grouped(
+    ctx: Context,
+    x: TensorValue,
+    groups: int,
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    eps: float,
+) -> tuple[TensorValue, TensorValue, TensorValue]:
+    size = product_of([int(x.shape[1]) // groups, *x.shape[2:]])
+    y, mean, rstd = _standardized(ctx, ops.reshape(x, [x.shape[0], groups, size]), eps)
+    return _affine(ops.reshape(y, x.shape), weight, bias), mean, rstd
+
+
+def _standardized(
+    ctx: Context, rows: TensorValue, eps: float
+) -> tuple[TensorValue, TensorValue, TensorValue]:
+    """(x - mean) · rstd over the last axis, mean, and rstd = 1/√(var + eps), with biased variance."""
+    mean = ops.mean(rows, -1)
+    centred = rows - mean
+    rstd = ops.rsqrt(ops.mean(centred * centred, -1) + ctx.constant(eps, rows.dtype))
+    return centred * rstd, mean, rstd
+
+
+@rule(aten.batch_norm.default)
+def batch_norm(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    running_mean: TensorValue | None,
+    running_var: TensorValue | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> TensorValue:
+    if not training and running_mean is not None and running_var is not None:
+        return _with_statistics(ctx, input, weight, bias, running_mean, running_var, eps)
+    return _by_batch(ctx, input, weight, bias, eps)[0]
+
+
+@rule(aten._native_batch_norm_legit.no_stats)
+def batch_norm_no_stats(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> list[TensorValue]:
+    y, mean, rstd = _by_batch(ctx, input, weight, bias, eps)
+    return [y, ops.squeeze(mean, -1), ops.squeeze(rstd, -1)]
+
+
+@rule(aten._native_batch_norm_legit_no_training.default)
+def batch_norm_no_training(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    running_mean: TensorValue,
+    running_var: TensorValue,
+    momentum: float,
+    eps: float,
+) -> list[TensorValue]:
+    y = _with_statistics(ctx, input, weight, bias, running_mean, running_var, eps)
+    none = [ctx.full(0, kind.shape, kind.dtype) for kind in ctx.out[1:]]  # torch returns empty ones
+    return [y, *none]
+
+
+def _by_batch(
+    ctx: Context, x: TensorValue, weight: TensorValue | None, bias: TensorValue | None, eps: float
+) -> tuple[TensorValue, TensorValue, TensorValue]:
+    """By the batch's own statistics: each channel is standardized over all other axes."""
+    order = [1, 0, *range(2, x.rank)]
+    first = ops.permute(x, order)
+    rows = ops.reshape(first, [first.shape[0], product_of(first.shape[1:])])
+    y, mean, rstd = _standardized(ctx, rows, eps)
+    return _affine(ops.permute(ops.reshape(y, first.shape), order), weight, bias), mean, rstd
+
+
+def _with_statistics(
+    ctx: Context,
+    x: TensorValue,
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    mean: TensorValue,
+    var: TensorValue,
+    eps: float,
+) -> TensorValue:
+    """One multiplication and one addition for each element: the channels' factors come first."""
+    scale = ops.rsqrt(var + ctx.constant(eps, var.dtype))
+    scale = scale if weight is None else scale * cast(weight, scale.dtype)
+    shift = -mean * scale
+    shift = shift if bias is None else shift + cast(bias, shift.dtype)
+    return x * _per_channel(cast(scale, x.dtype), x.rank) + _per_channel(cast(shift, x.dtype), x.rank)
+
+
+def _affine(x: TensorValue, weight: TensorValue | None, bias: TensorValue | None) -> TensorValue:
+    x = x if weight is None else x * _per_channel(weight, x.rank)
+    return x if bias is None else x + _per_channel(bias, x.rank)
+
+
+def _per_channel(vector: TensorValue, rank: int) -> TensorValue:
+    """A vector along axis 1 of a tensor of `rank`."""
+    return ops.reshape(vector, [vector.shape[0], *[1] * (rank - 2)])
+
+
+@rule(aten.rms_norm.default)
+def rms_norm(
+    ctx: Context,
+    input: TensorValue,
+    normalized_shape: Sequence[Any],
+    weight: TensorValue | None,
+    eps: float | None,
+) -> TensorValue:
+    lead = list(input.shape)[: input.rank - len(normalized_shape)]
+    rows = ops.reshape(input, [*lead, product_of(normalized_shape)])
+    # torch's default eps is the machine epsilon of the dtype that it computes in.
+    small = torch.finfo(ctx.meta("input").dtype).eps if eps is None else eps
+    rstd = ops.rsqrt(ops.mean(rows * rows, -1) + ctx.constant(small, rows.dtype))
+    y = ops.reshape(rows * rstd, input.shape)
+    return y if weight is None else y * weight

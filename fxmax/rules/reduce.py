@@ -1,0 +1,244 @@
+"""Reductions. torch reduces over any dims at once, MAX over one axis: the dims become one axis first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from max.dtype import DType
+from max.graph import Dim, StaticDim, TensorValue, ops
+
+from fxmax.context import Context
+from fxmax.rules.create import filled
+from fxmax.rules.elementwise import is_nan, not_equal, scalar
+from fxmax.rules.helpers import axes, cast, tensor
+from fxmax.rules.unary import exp
+from fxmax.table import rule
+
+aten = torch.ops.aten
+Dims = int | Sequence[int] | None
+Reduce = Callable[[TensorValue, int], TensorValue]  # (x, axis) → axis of size 1
+
+
+def one_axis(x: TensorValue, dims: Dims) -> tuple[TensorValue, int]:
+    """`x` with `dims` merged into a single axis, and that axis. Only scattered dims cost a copy."""
+    if x.rank == 0:
+        return x.reshape([1]), 0
+    reduced = axes(dims, x.rank)
+    first, last = reduced[0], reduced[-1]
+    if last - first + 1 != len(reduced):
+        kept = [d for d in range(x.rank) if d not in reduced]
+        x = ops.permute(x, kept + reduced)
+        first, last = len(kept), x.rank - 1
+    if first == last:
+        return x, first
+    return x.reshape([*x.shape[:first], count(x, range(first, last + 1)), *x.shape[last + 1 :]]), first
+
+
+def count(x: TensorValue, dims: Sequence[int]) -> Dim:
+    """How many values are reduced to one."""
+    return math.prod((x.shape[d] for d in dims), start=Dim(1))
+
+
+def is_empty(x: TensorValue) -> bool:
+    return any(isinstance(d, StaticDim) and int(d) == 0 for d in x.shape)
+
+
+def reduced(ctx: Context, x: TensorValue, dims: Dims, fn: Reduce, of_nothing: float = 0) -> TensorValue:
+    """`fn` over `dims`, in the shape and dtype of the node; `of_nothing` is its value of no values."""
+    if is_empty(x):
+        return filled(ctx, of_nothing)
+    return cast(fn(*one_axis(x, dims)), ctx.out.dtype).reshape(ctx.out.shape)
+
+
+def keepdim(x: TensorValue, dims: Dims, fn: Reduce) -> TensorValue:
+    """`fn` over `dims`, which stay with size 1."""
+    sizes = [Dim(1) if d in axes(dims, x.rank) else n for d, n in enumerate(x.shape)]
+    return fn(*one_axis(x, dims)).reshape(sizes)
+
+
+# -- sums, means, products --------------------------------------------------------------------------
+
+
+@rule(aten.sum.default)
+def sum_all(ctx: Context, self: TensorValue) -> TensorValue:
+    return reduced(ctx, cast(self, ctx.out.dtype), None, ops.sum)
+
+
+@rule(aten.sum.dim_IntList)
+def sum_dims(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
+    return reduced(ctx, cast(self, ctx.out.dtype), dim, ops.sum)
+
+
+@rule(aten.mean.default)
+def mean_all(ctx: Context, self: TensorValue) -> TensorValue:
+    return reduced(ctx, cast(self, ctx.out.dtype), None, ops.mean, math.nan)
+
+
+@rule(aten.mean.dim)
+def mean_dims(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
+    return reduced(ctx, cast(self, ctx.out.dtype), dim, ops.mean, math.nan)
+
+
+@rule(aten.prod.default)
+def prod_all(ctx: Context, self: TensorValue) -> TensorValue:
+    return reduced(ctx, cast(self, ctx.out.dtype), None, ops.prod, 1)
+
+
+@rule(aten.prod.dim_int)
+def prod_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> TensorValue:
+    return reduced(ctx, cast(self, ctx.out.dtype), dim, ops.prod, 1)
+
+
+# -- extrema, any, all ------------------------------------------------------------------------------
+
+
+def _greatest(x: TensorValue, axis: int) -> TensorValue:
+    return _or_nan(x, axis, ops.max(x, axis=axis))
+
+
+def _least(x: TensorValue, axis: int) -> TensorValue:
+    return _or_nan(x, axis, ops.min(x, axis=axis))
+
+
+def _or_nan(x: TensorValue, axis: int, best: TensorValue) -> TensorValue:
+    """MAX's max and min skip NaN; torch's find it."""
+    if not x.dtype.is_float():
+        return best
+    found = ops.max(cast(is_nan(x), x.dtype), axis=axis)
+    return ops.where(found > scalar(x, 0), scalar(x, math.nan), best)
+
+
+def _numeric(x: TensorValue) -> TensorValue:
+    """Bools as numbers: MAX does not reduce them."""
+    return cast(x, DType.int32) if x.dtype == DType.bool else x
+
+
+@rule(aten.amax.default)
+def amax(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
+    return reduced(ctx, _numeric(self), dim, _greatest)
+
+
+@rule(aten.amin.default)
+def amin(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
+    return reduced(ctx, _numeric(self), dim, _least)
+
+
+@rule(aten.max.default)
+def max_all(ctx: Context, self: TensorValue) -> TensorValue:
+    return reduced(ctx, _numeric(self), None, _greatest)
+
+
+@rule(aten.min.default)
+def min_all(ctx: Context, self: TensorValue) -> TensorValue:
+    return reduced(ctx, _numeric(self), None, _least)
+
+
+def _any(x: TensorValue, axis: int) -> TensorValue:
+    return ops.max(x, axis=axis)
+
+
+def _all(x: TensorValue, axis: int) -> TensorValue:
+    return ops.min(x, axis=axis)
+
+
+@rule(aten.any.default)
+def any_all(ctx: Context, self: TensorValue) -> TensorValue:
+    return reduced(ctx, _numeric(cast(self, DType.bool)), None, _any)
+
+
+@rule(aten.any.dim, aten.any.dims)
+def any_dims(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
+    return reduced(ctx, _numeric(cast(self, DType.bool)), dim, _any)
+
+
+@rule(aten.all.default)
+def all_all(ctx: Context, self: TensorValue) -> TensorValue:
+    return reduced(ctx, _numeric(cast(self, DType.bool)), None, _all, 1)
+
+
+@rule(aten.all.dim, aten.all.dims)
+def all_dims(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
+    return reduced(ctx, _numeric(cast(self, DType.bool)), dim, _all, 1)
+
+
+# -- spread and norms -------------------------------------------------------------------------------
+
+
+def _variance(ctx: Context, x: TensorValue, dim: Dims, correction: Any, out: Any) -> TensorValue:
+    if is_empty(x):
+        return ops.broadcast_to(ctx.constant(math.nan, out.dtype), out.shape)
+    distance = x - keepdim(x, dim, ops.mean) if x.rank else x - x
+    size = count(x, axes(dim, x.rank))
+    freedom = tensor(ctx, size, x.dtype) - tensor(ctx, 1 if correction is None else correction, x.dtype)
+    positive = ops.max(freedom, scalar(x, 0))
+    return (ops.sum(*one_axis(distance * distance, dim)) / positive).reshape(out.shape)
+
+
+@rule(aten.var.correction)
+def var(ctx: Context, self: TensorValue, dim: Dims, correction: Any, keepdim: bool) -> TensorValue:
+    return _variance(ctx, self, dim, correction, ctx.out)
+
+
+@rule(aten.std.correction)
+def std(ctx: Context, self: TensorValue, dim: Dims, correction: Any, keepdim: bool) -> TensorValue:
+    return ops.sqrt(_variance(ctx, self, dim, correction, ctx.out))
+
+
+@rule(aten.var_mean.correction)
+def var_mean(ctx: Context, self: TensorValue, dim: Dims, correction: Any, keepdim: bool) -> Any:
+    variance, mean = ctx.out
+    if is_empty(self):
+        nothing = ops.broadcast_to(ctx.constant(math.nan, mean.dtype), mean.shape)
+        return nothing, nothing
+    return (
+        _variance(ctx, self, dim, correction, variance),
+        ops.mean(*one_axis(self, dim)).reshape(mean.shape),
+    )
+
+
+@rule(aten.std_mean.correction)
+def std_mean(ctx: Context, self: TensorValue, dim: Dims, correction: Any, keepdim: bool) -> Any:
+    variance, mean = var_mean(ctx, self, dim, correction, keepdim)
+    return ops.sqrt(variance), mean
+
+
+@rule(aten.linalg_vector_norm.default)
+def vector_norm(ctx: Context, self: TensorValue, ord: Any, dim: Dims, keepdim: bool) -> TensorValue:
+    return norm(ctx, cast(self, ctx.out.dtype), ord, dim)
+
+
+def norm(ctx: Context, x: TensorValue, ord: Any, dim: Dims) -> TensorValue:
+    """The `ord`-norm of `x` over `dim`, in the shape of the node."""
+    x = ops.abs(x)
+    if ord == math.inf:
+        return reduced(ctx, x, dim, _greatest)
+    if ord == -math.inf:
+        return reduced(ctx, x, dim, _least)
+    if ord == 0:
+        return reduced(ctx, cast(not_equal(x, scalar(x, 0)), x.dtype), dim, ops.sum)
+    if ord == 1:
+        return reduced(ctx, x, dim, ops.sum)
+    if ord == 2:
+        return ops.sqrt(reduced(ctx, x * x, dim, ops.sum))
+    power = tensor(ctx, ord, x.dtype)
+    return ops.pow(reduced(ctx, ops.pow(x, power), dim, ops.sum), scalar(x, 1) / power)
+
+
+@rule(aten.logsumexp.default)
+def logsumexp(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
+    x = cast(self, ctx.out.dtype)
+    if is_empty(x):
+        return filled(ctx, -math.inf)
+    x, axis = one_axis(x, dim)
+    top = _greatest(x, axis)
+    finite = ops.where(ops.equal(ops.abs(top), scalar(x, math.inf)), scalar(x, 0), top)
+    return (ops.log(ops.sum(exp(x - finite), axis)) + finite).reshape(ctx.out.shape)
+
+
+@rule(aten.cumsum.default)
+def cumsum(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
+    x = cast(self, ctx.out.dtype)
+    return x if x.rank == 0 or is_empty(x) else ops.cumsum(x, axis=dim % x.rank)

@@ -1,0 +1,172 @@
+"""Writing by index, into a copy or, where one place of a mutable input is written, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from max.dtype import DType
+from max.graph import BufferValue, TensorValue, ops
+
+from fxmax.context import Context
+from fxmax.errors import Declined
+from fxmax.rules.helpers import axis, broadcast, cast, number
+from fxmax.rules.index import advanced, joined, wrapped
+from fxmax.rules.sizes import has_zero, is_static, take
+from fxmax.table import rule
+
+aten = torch.ops.aten
+Scatter = Callable[..., TensorValue]
+
+
+@rule(aten.scatter.src)
+def scatter(ctx: Context, self: TensorValue, dim: int, index: TensorValue, src: TensorValue) -> TensorValue:
+    return _scattered(self, dim, index, src, ops.scatter)
+
+
+@rule(aten.scatter.value)
+def scatter_value(ctx: Context, self: TensorValue, dim: int, index: TensorValue, value: Any) -> TensorValue:
+    src = ctx.full(number(value, self.dtype), index.shape, self.dtype)
+    return _scattered(self, dim, index, src, ops.scatter)
+
+
+@rule(aten.scatter_add.default)
+def scatter_add(
+    ctx: Context, self: TensorValue, dim: int, index: TensorValue, src: TensorValue
+) -> TensorValue:
+    return _scattered(self, dim, index, src, ops.scatter_add)
+
+
+@rule(aten.scatter.reduce)
+def scatter_by(
+    ctx: Context, self: TensorValue, dim: int, index: TensorValue, src: TensorValue, reduce: str
+) -> TensorValue:
+    return _scattered(self, dim, index, src, {"add": ops.scatter_add, "multiply": ops.scatter_mul}[reduce])
+
+
+@rule(aten.scatter.value_reduce)
+def scatter_value_by(
+    ctx: Context, self: TensorValue, dim: int, index: TensorValue, value: Any, reduce: str
+) -> TensorValue:
+    src = ctx.full(number(value, self.dtype), index.shape, self.dtype)
+    return _scattered(self, dim, index, src, {"add": ops.scatter_add, "multiply": ops.scatter_mul}[reduce])
+
+
+REDUCTIONS: dict[str, tuple[Scatter, float]] = {
+    "sum": (ops.scatter_add, 0),
+    "mean": (ops.scatter_add, 0),
+    "prod": (ops.scatter_mul, 1),
+    "amax": (ops.scatter_max, float("-inf")),
+    "amin": (ops.scatter_min, float("inf")),
+}
+
+
+@rule(aten.scatter_reduce.two)
+def scatter_reduce(
+    ctx: Context,
+    self: TensorValue,
+    dim: int,
+    index: TensorValue,
+    src: TensorValue,
+    reduce: str,
+    include_self: bool,
+) -> TensorValue:
+    if has_zero(index.shape):
+        return self
+    op, neutral = REDUCTIONS[reduce]
+    ones = ctx.full(1, index.shape, self.dtype)
+    start = self
+    if not include_self:  # the places that are written start afresh
+        blank = ctx.full(_held(neutral, self.dtype), index.shape, self.dtype)
+        start = _scattered(self, dim, index, blank, ops.scatter)
+    result = _scattered(start, dim, index, src, op)
+    if reduce != "mean":
+        return result
+    count = _scattered(ctx.full(0, self.shape, self.dtype), dim, index, ones, ops.scatter_add)
+    count = count + 1 if include_self else ops.max(count, ctx.constant(1, self.dtype))
+    return result / count if self.dtype.is_float() else ops.floor_div(result, count)
+
+
+def _held(value: float, dtype: DType) -> float | int:
+    """`value`, or the nearest one that an integer dtype holds."""
+    if dtype.is_float() or abs(value) < 2:
+        return number(value, dtype)
+    limits = torch.iinfo(getattr(torch, dtype.name))
+    return limits.max if value > 0 else limits.min
+
+
+def _scattered(x: TensorValue, dim: int, index: TensorValue, src: TensorValue, op: Scatter) -> TensorValue:
+    if has_zero(index.shape):
+        return x
+    shape = x.shape
+    flat = [ops.reshape(t, [1]) if t.rank == 0 else t for t in (x, index, src)]
+    x, index, src = flat
+    for i in range(src.rank):  # the source may be larger than the index
+        src = take(src, i, 0, index.shape[i])
+    return ops.reshape(op(x, cast(src, x.dtype), index, axis(dim, x.rank)), shape)
+
+
+@rule(aten.index_put.default, aten._unsafe_index_put.default)
+def index_put(
+    ctx: Context,
+    self: TensorValue,
+    indices: Sequence[TensorValue | None],
+    values: TensorValue,
+    accumulate: bool,
+) -> TensorValue:
+    if has_zero(self.shape) or has_zero(values.shape):
+        return self
+    values = cast(values, self.dtype)
+    if len(indices) and indices[0] is not None and indices[0].dtype == DType.bool:
+        return _masked(self, indices, values, accumulate)
+    at, given = advanced(indices)
+    if has_zero(given[0].shape):
+        return self
+    rest = [i for i in range(self.rank) if i not in at]
+    if not accumulate and len(at) == 1 and given[0].shape.rank <= 1 and _is_one(given[0]):
+        stored = ctx.stored(self, lambda buffer: _store_row(ctx, buffer, at[0], given[0], values))
+        if stored is not None:
+            return stored
+    coordinates = joined(ctx, self, at, given)
+    count = coordinates.rank - 1
+    # torch broadcasts the values to what the same indexing would read; the indexed axes then
+    # stand where the first of them was if they are neighbours, else in front.
+    place = at[0] if at == list(range(at[0], at[0] + len(at))) else 0
+    others = [self.shape[i] for i in rest]
+    read = [*others[:place], *list(coordinates.shape)[:count], *others[place:]]
+    values = broadcast(values, read)
+    order = [*range(place, place + count), *range(place), *range(place + count, len(read))]
+    front = [*at, *rest]
+    op = ops.scatter_nd_add if accumulate else ops.scatter_nd
+    written = op(ops.permute(self, front), ops.permute(values, order), coordinates)
+    return ops.permute(written, [front.index(i) for i in range(self.rank)])
+
+
+def _masked(
+    x: TensorValue, indices: Sequence[TensorValue | None], values: TensorValue, accumulate: bool
+) -> TensorValue:
+    """Writing by a mask: of one value, which each chosen place takes."""
+    if len(indices) != 1 or any(int(s) != 1 for s in values.shape if is_static(s)):
+        raise Declined("writing several values by a mask; use torch.where or masked_scatter")
+    mask = indices[0]
+    assert mask is not None
+    mask = ops.reshape(mask, [*mask.shape, *[1] * (x.rank - mask.rank)])
+    value = ops.reshape(values, [1] * x.rank)
+    return ops.where(mask, x + value if accumulate else value, x)
+
+
+def _is_one(index: TensorValue) -> bool:
+    return all(is_static(s) and int(s) == 1 for s in index.shape)
+
+
+def _store_row(ctx: Context, buffer: BufferValue, at: int, index: TensorValue, values: TensorValue) -> None:
+    """Write one place of one axis of the buffer."""
+    place = ops.reshape(wrapped(ctx, index, buffer.shape[at]), [])
+    if not ctx.device.is_cpu():
+        place = place.to(type(ctx.device).CPU())
+    shape = [*buffer.shape[:at], 1, *buffer.shape[at + 1 :]]
+    row = values if values.rank == len(shape) else ops.reshape(values, shape)
+    whole: list[Any] = [slice(None)] * len(buffer.shape)
+    whole[at] = (slice(place, place + 1), 1)
+    ops.buffer_store_slice(buffer, broadcast(row, shape), whole)

@@ -1,0 +1,50 @@
+"""Softmax over any axis; MAX's own kernels take the last one.
+
+They differ from torch's in a row with +inf or NaN: torch makes all of it NaN, MAX only those places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from max.graph import TensorValue, ops
+
+from fxmax.context import Context
+from fxmax.rules.helpers import axis, cast
+from fxmax.rules.sizes import has_zero
+from fxmax.table import rule
+
+aten = torch.ops.aten
+
+
+@rule(aten.softmax.int)
+def softmax(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
+    return _along(ctx, ops.softmax, self, dim)
+
+
+@rule(aten._softmax.default)
+def _softmax(ctx: Context, self: TensorValue, dim: int, half_to_float: bool) -> TensorValue:
+    return _along(ctx, ops.softmax, self, dim)
+
+
+@rule(aten.log_softmax.int)
+def log_softmax(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
+    return _along(ctx, ops.logsoftmax, self, dim)
+
+
+@rule(aten._log_softmax.default)
+def _log_softmax(ctx: Context, self: TensorValue, dim: int, half_to_float: bool) -> TensorValue:
+    return _along(ctx, ops.logsoftmax, self, dim)
+
+
+def _along(ctx: Context, fn: Callable[..., TensorValue], x: TensorValue, dim: int) -> TensorValue:
+    """`fn` over one axis, moved to the end and back; the result's dtype is also the sum's."""
+    x, at = cast(x, ctx.out.dtype), axis(dim, x.rank)
+    if has_zero(x.shape):
+        return x
+    if x.rank == 0:
+        return ops.reshape(fn(ops.reshape(x, [1])), [])
+    if at == x.rank - 1:
+        return fn(x)
+    return ops.transpose(fn(ops.transpose(x, at, -1)), at, -1)

@@ -1,0 +1,201 @@
+"""Order along one axis: arg-extrema, sorts, top-k, running extrema and products. Mojo, on the CPU.
+
+MAX's own argmax, top_k and argsort differ from torch at NaN, at ties, or beyond one dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from max.dtype import DType
+from max.graph import Dim, TensorType, TensorValue, ops
+
+from fxmax.context import Context
+from fxmax.errors import Declined
+from fxmax.kernels import ROWS
+from fxmax.rules.create import filled
+from fxmax.rules.elementwise import is_nan
+from fxmax.rules.helpers import axis, cast, static
+from fxmax.rules.reduce import is_empty
+from fxmax.table import rule
+
+aten = torch.ops.aten
+
+
+class Rows:
+    """`x` as a matrix whose rows run along `dim`, the way to call a row kernel and to come back."""
+
+    def __init__(self, x: TensorValue, dim: int | None) -> None:
+        if not x.device.is_cpu():
+            raise Declined("its Mojo kernel runs on the CPU only")
+        self.dtype = x.dtype
+        if dim is None or x.rank == 0:
+            x, dim = x.reshape([-1] if x.rank else [1]), 0
+        self.dim = axis(dim, x.rank)
+        x = ops.cast(x, DType.uint8) if x.dtype == DType.bool else x
+        last = [*(d for d in range(x.rank) if d != self.dim), self.dim]
+        x = x if last == sorted(last) else ops.permute(x, last)
+        self.lead, self.size = list(x.shape[:-1]), x.shape[-1]
+        rows = Dim(1)
+        for size in self.lead:
+            rows = rows * size
+        self.matrix = x.reshape([rows, self.size])
+
+    def call(self, name: str, widths: Sequence[Dim | int | None], **parameters: Any) -> list[TensorValue]:
+        """The kernel's results: the first of the dtype of `x`, others int64; None is the row's size."""
+        rows, types = self.matrix.shape[0], []
+        for i, width in enumerate(widths):
+            dtype = DType.int64 if i else self.matrix.dtype
+            types.append(TensorType(dtype, [rows, self.size if width is None else width], self.matrix.device))
+        results = ops.custom(f"fxmax.{name}", self.matrix.device, [self.matrix], types, parameters=parameters)
+        return [result.tensor for result in results]
+
+    def back(self, matrix: TensorValue, out: TensorType) -> TensorValue:
+        """A kernel's result in the place and shape that torch gives it."""
+        matrix = cast(matrix, out.dtype)
+        if self.dim == len(self.lead):
+            return matrix.reshape(out.shape)
+        y = matrix.reshape([*self.lead, matrix.shape[-1]])
+        order = list(range(len(self.lead)))
+        return ops.permute(y, [*order[: self.dim], len(order), *order[self.dim :]]).reshape(out.shape)
+
+
+# -- extrema with their places ----------------------------------------------------------------------
+
+
+def _extremum(
+    x: TensorValue, dim: int | None, outs: Sequence[TensorType], largest: bool
+) -> list[TensorValue]:
+    rows = Rows(x, dim)
+    results = rows.call("extremum", [1, 1], largest=largest)
+    return [rows.back(r, out) for r, out in zip(results, outs, strict=True)]
+
+
+def _nothing(ctx: Context) -> list[TensorValue]:
+    return [ops.broadcast_to(ctx.constant(0, out.dtype), out.shape) for out in ctx.out]
+
+
+def _place(ctx: Context, x: TensorValue, dim: int | None, largest: bool) -> TensorValue:
+    if is_empty(x):
+        return filled(ctx, 0)
+    return _extremum(x, dim, [ctx.out.cast(x.dtype), ctx.out], largest)[1]
+
+
+@rule(aten.argmax.default, kernels=ROWS)
+def argmax(ctx: Context, self: TensorValue, dim: int | None, keepdim: bool) -> TensorValue:
+    return _place(ctx, self, dim, True)
+
+
+@rule(aten.argmin.default, kernels=ROWS)
+def argmin(ctx: Context, self: TensorValue, dim: int | None, keepdim: bool) -> TensorValue:
+    return _place(ctx, self, dim, False)
+
+
+@rule(aten.max.dim, kernels=ROWS)
+def max_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[TensorValue]:
+    return _nothing(ctx) if is_empty(self) else _extremum(self, dim, ctx.out, True)
+
+
+@rule(aten.min.dim, kernels=ROWS)
+def min_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[TensorValue]:
+    return _nothing(ctx) if is_empty(self) else _extremum(self, dim, ctx.out, False)
+
+
+# -- sorts ------------------------------------------------------------------------------------------
+
+
+def _sorted(ctx: Context, x: TensorValue, dim: int, descending: bool, take: slice | None = None) -> Any:
+    """Stable sort along `dim`: (values, indices), of each row the `take` slice."""
+    if is_empty(x):
+        return _nothing(ctx)
+    rows = Rows(x, dim)
+    values, indices, _ = rows.call("sort", [None, None, None], descending=descending)
+    if take is not None:
+        values, indices = (ops.slice_tensor(m, [slice(None), take]) for m in (values, indices))
+    return rows.back(values, ctx.out[0]), rows.back(indices, ctx.out[1])
+
+
+@rule(aten.sort.default, kernels=ROWS)
+def sort(ctx: Context, self: TensorValue, dim: int, descending: bool) -> Any:
+    return _sorted(ctx, self, dim, descending)
+
+
+@rule(aten.sort.stable, kernels=ROWS)
+def sort_stable(ctx: Context, self: TensorValue, stable: bool | None, dim: int, descending: bool) -> Any:
+    return _sorted(ctx, self, dim, descending)
+
+
+@rule(aten.topk.default, kernels=ROWS)
+def topk(ctx: Context, self: TensorValue, k: Any, dim: int, largest: bool, sorted: bool) -> Any:
+    return _sorted(ctx, self, dim, largest, slice(0, static(k, "k")))
+
+
+@rule(aten.kthvalue.default, kernels=ROWS)
+def kthvalue(ctx: Context, self: TensorValue, k: Any, dim: int, keepdim: bool) -> Any:
+    k = static(k, "k")
+    return _sorted(ctx, self, dim, False, slice(k - 1, k))
+
+
+@rule(aten.median.dim, kernels=ROWS)
+def median(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Any:
+    """The lower of the two middle values; the first NaN where there is one."""
+    if is_empty(self):
+        return _nothing(ctx)
+    size = static(self.shape[axis(dim, self.rank)], "the size of the axis") if self.rank else 1
+    middle = _sorted(ctx, self, dim, False, slice((size - 1) // 2, (size - 1) // 2 + 1))
+    top = _extremum(self, dim, ctx.out, True)
+    return [ops.where(is_nan(top[0]), t, m) for t, m in zip(top, middle, strict=True)]
+
+
+@rule(aten.median.default, kernels=ROWS)
+def median_all(ctx: Context, self: TensorValue) -> TensorValue:
+    rows = Rows(self, None)
+    size = static(rows.size, "the number of values")
+    if size == 0:
+        return filled(ctx, float("nan"))
+    values = rows.call("sort", [None, None, None], descending=False)[0]
+    middle, top = (
+        rows.back(ops.slice_tensor(values, [slice(None), slice(i, i + 1)]), ctx.out)
+        for i in ((size - 1) // 2, size - 1)
+    )
+    return ops.where(is_nan(top), top, middle)
+
+
+# -- running ----------------------------------------------------------------------------------------
+
+
+def _running(ctx: Context, x: TensorValue, dim: int, largest: bool) -> list[TensorValue]:
+    if is_empty(x):
+        return _nothing(ctx)
+    rows = Rows(x, dim)
+    results = rows.call("running_extremum", [None, None], largest=largest)
+    return [rows.back(r, out) for r, out in zip(results, ctx.out, strict=True)]
+
+
+@rule(aten.cummax.default, kernels=ROWS)
+def cummax(ctx: Context, self: TensorValue, dim: int) -> list[TensorValue]:
+    return _running(ctx, self, dim, True)
+
+
+@rule(aten.cummin.default, kernels=ROWS)
+def cummin(ctx: Context, self: TensorValue, dim: int) -> list[TensorValue]:
+    return _running(ctx, self, dim, False)
+
+
+@rule(aten.cumprod.default, kernels=ROWS)
+def cumprod(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
+    return _scan(ctx, "cumprod", self, dim)
+
+
+@rule(aten.logcumsumexp.default, kernels=ROWS)
+def logcumsumexp(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
+    return _scan(ctx, "logcumsumexp", self, dim)
+
+
+def _scan(ctx: Context, name: str, x: TensorValue, dim: int) -> TensorValue:
+    if is_empty(x):
+        return filled(ctx, 0)
+    rows = Rows(cast(x, ctx.out.dtype), dim)
+    return rows.back(rows.call(name, [None])[0], ctx.out)

@@ -1,0 +1,129 @@
+"""Compiling a MAX graph and running it, on MAX buffers alone. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from max._mlir_context import in_default_mlir_context  # MLIR's context is thread-local
+from max.driver import Buffer
+from max.engine import CompiledModel, Model
+from max.graph import DeviceRef, Graph, Module
+
+from fxmax import device as devices
+from fxmax.errors import CompileError
+
+T = TypeVar("T")
+
+LEAST_FREE_BYTES = 200 * 2**20  # a cold compile of Whisper's encoder writes some tens of MB
+
+
+@dataclass
+class Program:
+    """Compiled graphs (one or several of a module) and the weights that they were started with."""
+
+    compiled: CompiledModel
+    device: DeviceRef
+    weights: dict[str, Any] = field(default_factory=dict)
+
+    def start(self, weights: Mapping[str, Any]) -> dict[str, Model]:
+        """Runnable models by graph name, with `weights` (name → DLPack array) over those held."""
+        merged = {**self.weights, **weights}
+        models = devices.session(self.device).init_all(self.compiled, weights_registry=merged)
+        self.weights = merged  # MAX reads them in place: they must live as long as the models
+        return models
+
+
+def compile_graph(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path] = ()) -> Program:
+    """Compile with MAX; Ctrl-C is heard at once, though MAX itself can't be interrupted.
+
+    Raises:
+        CompileError: MAX failed, or its cache folder can't be written.
+    """
+    check_cache_folder()
+    session = devices.session(device)
+
+    @in_default_mlir_context
+    def work() -> CompiledModel:
+        return session.compile(graph, custom_extensions=list(kernels) or None)
+
+    try:
+        return Program(_interruptible(work), device)
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise CompileError(f"MAX could not compile the graph: {cause}") from error
+
+
+class Runner:
+    """One graph of a program with weights and state, safe to call from several threads.
+
+    Calls are serialized: MAX uses every core for one call, and state buffers are written in place.
+    """
+
+    def __init__(self, program: Program, name: str, model: Model, states: Sequence[Buffer]) -> None:
+        self.program, self.name = program, name
+        self._lock = threading.Lock()
+        self._model, self._weights, self.states = model, program.weights, list(states)
+
+    def rebind(self, weights: Mapping[str, Any], states: Sequence[Buffer]) -> None:
+        """Use other weights and fresh states, with no recompile. On an error nothing changes."""
+        model = self.program.start(weights)[self.name]
+        with self._lock:
+            self._model, self._weights, self.states = model, self.program.weights, list(states)
+
+    def __call__(self, inputs: Sequence[Buffer]) -> list[Buffer]:
+        with self._lock:
+            return self._model._execute_device_tensors([*inputs, *self.states])
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """Run `work` in another thread, so that this one hears KeyboardInterrupt while MAX works."""
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["result"] = work()
+        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
+            outcome["error"] = error
+
+    thread = threading.Thread(target=run, daemon=True, name="fxmax-compile")
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["result"]  # type: ignore[no-any-return]
+
+
+def cache_folder() -> Path:
+    """Where MAX keeps compiled graphs."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("MODULAR_CACHE_DIR") or Path(root) / "modular")
+
+
+def check_cache_folder() -> None:
+    """Raise `CompileError` now, not minutes later, if MAX's cache folder can't be written."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # a trial: permission bits don't tell all
+            pass
+    except OSError as error:
+        raise CompileError(
+            f"MAX's cache folder {folder} can't be written ({error.strerror}). Make it writable, or "
+            "set XDG_CACHE_HOME to a folder that is."
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise CompileError(
+            f"the disk of MAX's cache folder {folder} has {free / 2**20:.0f} MB left; a compile "
+            f"needs {LEAST_FREE_BYTES / 2**20:.0f}. Free some space, or set XDG_CACHE_HOME elsewhere."
+        )
