@@ -1,0 +1,284 @@
+"""Reading an artifact and running it: MAX and numpy, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from max.driver import CPU, Buffer
+from max.dtype import DType
+from max.engine import read
+from max.graph.weights import SafetensorWeights
+
+from fxmax import device as devices
+from fxmax import structure
+from fxmax.arguments import Arguments
+from fxmax.artifact.manifest import (
+    PROGRAM,
+    WEIGHTS,
+    GraphEntry,
+    Manifest,
+    WeightEntry,
+    check_files,
+    read_manifest,
+    sha256,
+)
+from fxmax.artifact.target import target_of
+from fxmax.errors import ArtifactError, DeviceError, InputError, WeightError
+from fxmax.kernels.panels import PACKINGS
+from fxmax.runtime import Program, Runner
+from fxmax.signature import TensorSpec
+
+NARROW = ("float16", "bfloat16")  # computed in float32 on the CPU
+
+
+class Loaded:
+    """One graph of an artifact. Call it as the module that it came from.
+
+    It takes numpy arrays and anything else that speaks DLPack (torch tensors, MAX buffers), by
+    position or name, and returns numpy arrays in the module's output structure. A class that is
+    not a tuple, list or dict comes back as a `Record`: fields as items and attributes. bfloat16,
+    which numpy lacks, comes back as float32. Calls from several threads are safe and take turns.
+    """
+
+    def __init__(
+        self, name: str, entry: GraphEntry, runner: Runner, states: list[Buffer], on_cpu: bool
+    ) -> None:
+        self.name, self.entry, self.signature = name, entry, entry.signature
+        self.metadata: dict[str, Any] = {}
+        self._runner, self._fresh, self._on_cpu = runner, states, on_cpu
+        self._arguments = Arguments(
+            entry.signature,
+            entry.parameters,
+            entry.positional,
+            entry.named,
+            lambda args, kwargs: structure.flatten(entry.inputs, (args, kwargs)),
+        )
+        self._dtypes = [compute_dtype(spec.dtype, on_cpu) for spec in self.signature.tensors]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run on MAX.
+
+        Raises:
+            InputError: an argument is missing, unknown, or has another dtype or shape than the
+                signature; nothing is run.
+        """
+        leaves = self._arguments.flatten(args, kwargs)
+        buffers = [
+            self._buffer(v, s, d)
+            for v, s, d in zip(leaves, self.signature.tensors, self._dtypes, strict=True)
+        ]
+        results = iter(self._runner(buffers))
+        outputs = [
+            spec.value if spec.kind == "constant" else _array(next(results), spec.kind, spec.dtype)
+            for spec in self.signature.outputs
+        ]
+        return structure.unflatten(self.entry.outputs, iter(outputs))
+
+    def reset(self) -> None:
+        """The module's mutated buffers (a cache, a running mean) as they were when it was saved."""
+        for state, fresh in zip(self._runner.states, self._fresh, strict=True):
+            state.inplace_copy_from(fresh)
+
+    def _buffer(self, value: Any, spec: TensorSpec, dtype: DType) -> Buffer:
+        if isinstance(value, np.ndarray):
+            wanted = np.dtype(dtype.to_numpy())
+            if spec.mutated and not (
+                value.flags.c_contiguous and value.flags.writeable and value.dtype == wanted
+            ):
+                raise InputError(
+                    f"{spec.name} is written in place: it must be contiguous, writeable and {wanted}"
+                )
+            # MAX takes memory that it may write; it writes only where the signature says so.
+            buffer = Buffer.from_numpy(np.require(value, wanted, requirements=["C", "W"]))
+        else:
+            buffer = Buffer.from_dlpack(value)
+            if buffer.dtype != dtype or not buffer.is_contiguous:
+                if spec.mutated:
+                    raise InputError(
+                        f"{spec.name} is written in place: it must be contiguous and {dtype.name}"
+                    )
+                buffer = Buffer.from_numpy(widened(buffer.to(CPU()).contiguous(), dtype))
+        return buffer if self._on_cpu else buffer.to(self._runner.program.device.to_device())
+
+    def __repr__(self) -> str:
+        return f"<fxmax.Loaded {self.entry.module}{self.signature} on {self._runner.program.device}>"
+
+
+def load(path: str | Path, graph: str | None = None, *, checkpoint: str | Path | None = None) -> Loaded:
+    """One graph of an artifact, ready to run.
+
+    Args:
+        path: the artifact's folder.
+        graph: which graph, for an artifact of several.
+        checkpoint: a safetensors file whose weights are used in place of the artifact's own: names,
+            shapes and dtypes must fit. For fine-tunes that share one compiled graph.
+
+    Raises:
+        ArtifactError: the artifact is damaged, of a newer format or another MAX version, or not for
+            this machine.
+        WeightError: the checkpoint does not fit.
+    """
+    loaded = load_all(path, checkpoint=checkpoint)
+    if graph is None and len(loaded) > 1:
+        raise ArtifactError(f"{path} has {len(loaded)} graphs ({', '.join(loaded)}): say which, graph=...")
+    if graph is not None and graph not in loaded:
+        raise ArtifactError(f"{path} has no graph {graph!r}; it has {', '.join(loaded)}")
+    return loaded[graph] if graph is not None else next(iter(loaded.values()))
+
+
+def load_all(path: str | Path, *, checkpoint: str | Path | None = None) -> dict[str, Loaded]:
+    """Every graph of an artifact by name; they share the program and its weights. As `load`."""
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    check_files(folder)
+    device = _check_fits(folder, manifest)
+    registry, states = _weights(folder, manifest, checkpoint, device.is_cpu())
+    try:
+        program = Program(read(folder / PROGRAM), device)
+        models = program.start(registry)
+    except Exception as error:
+        raise ArtifactError(f"MAX can't read the program of {folder}: {error}") from error
+    loaded = {}
+    for name, entry in manifest.graphs.items():
+        place = device.to_device()
+        fresh = [Buffer.from_numpy(states[tensor].copy()).to(place) for tensor in entry.states]
+        held = [Buffer.from_numpy(states[tensor].copy()).to(place) for tensor in entry.states]
+        runner = Runner(program, entry.symbol, models[entry.symbol], held)
+        loaded[name] = Loaded(name, entry, runner, fresh, device.is_cpu())
+        loaded[name].metadata = manifest.metadata
+    return loaded
+
+
+def _check_fits(folder: Path, manifest: Manifest) -> Any:
+    """The device to run on; raises `ArtifactError` where this machine or its MAX won't do."""
+    made, here = manifest.versions["max"], version("max")
+    if made != here:
+        raise ArtifactError(
+            f"{folder} was compiled with MAX {made}, and MAX {here} is installed: a compiled program runs "
+            f"on its own version only. Install max=={made}, or lower the module again and save it."
+        )
+    kind, _, index = manifest.device.partition(":")
+    try:
+        device = devices.resolve(kind if kind == "cpu" else f"gpu:{index or 0}")
+    except DeviceError as error:
+        raise ArtifactError(f"{folder} can't run here: {error}") from None
+    if why := manifest.target.unfit(target_of(device)):
+        raise ArtifactError(f"{folder} can't run here: {why}. Compile it on this machine and save it again.")
+    return device
+
+
+# -- weights --------------------------------------------------------------------------------------
+
+
+def _weights(
+    folder: Path, manifest: Manifest, checkpoint: str | Path | None, on_cpu: bool
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(weights registry, tensors that states start from)."""
+    own = _open(folder / WEIGHTS)
+    given: Mapping[str, Buffer] = {}
+    names: Mapping[str, str] = {}
+    if checkpoint is not None:
+        given = _open(Path(checkpoint))
+        names = _fit(manifest, given, Path(checkpoint))
+    elif manifest.checkpoint is not None:
+        place = folder.resolve().parent / manifest.checkpoint.path
+        if not place.is_file():
+            raise ArtifactError(
+                f"{folder} takes its weights from {place}, which is not there; give checkpoint=..."
+            )
+        if sha256(place) != manifest.checkpoint.sha256:
+            raise ArtifactError(
+                f"{place} is not the checkpoint that {folder} was saved with (its SHA-256 differs). "
+                "To use it all the same, pass it as checkpoint=..."
+            )
+        given, names = _open(place), manifest.checkpoint.names
+
+    def tensor(entry: WeightEntry) -> Buffer:
+        if entry.source is not None and entry.tensor in names:
+            return given[names[entry.tensor]]
+        return own[entry.tensor]
+
+    registry = {name: _laid_out(tensor(entry), entry) for name, entry in manifest.weights.items()}
+    states = {}
+    for graph in manifest.graphs.values():
+        for spec, name in zip(graph.signature.states, graph.states, strict=True):
+            states[name] = widened(own[name], compute_dtype(spec.dtype, on_cpu))
+    return registry, states
+
+
+def _open(path: Path) -> dict[str, Buffer]:
+    """The tensors of a safetensors file, mapped into memory."""
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such file")
+    try:
+        return {name: item.data().data for name, item in SafetensorWeights([path]).items()}
+    except Exception as error:  # noqa: BLE001 - of MAX's own reader
+        raise ArtifactError(f"{path} is not a readable safetensors file: {error}") from None
+
+
+def _fit(manifest: Manifest, given: Mapping[str, Buffer], path: Path) -> dict[str, str]:
+    """Tensor → its name in a checkpoint; all that don't fit are told at once."""
+    names, problems = {}, []
+    for entry in manifest.weights.values():
+        if entry.source is None:
+            continue
+        shape, dtype = entry.source
+        ending = [n for n in given if n == entry.tensor] or [
+            n for n in given if n.endswith(f".{entry.tensor}")
+        ]
+        if len(ending) != 1:
+            problems.append(f"{entry.tensor}: {'missing' if not ending else 'several have this name'}")
+            continue
+        there = given[ending[0]]
+        if tuple(there.shape) != shape or there.dtype.name != dtype:
+            problems.append(
+                f"{entry.tensor}: {there.dtype.name}{list(there.shape)}, but {dtype}{list(shape)} is needed"
+            )
+        names[entry.tensor] = ending[0]
+    fixed = [e.tensor for e in manifest.weights.values() if "::" in e.tensor]
+    problems += [f"{name}: its layout is made by torch, so it can't be swapped here" for name in fixed]
+    if problems:
+        raise WeightError(f"{path} does not fit this artifact:\n  " + "\n  ".join(problems))
+    return names
+
+
+def _laid_out(buffer: Buffer, entry: WeightEntry) -> Any:
+    """The graph's form of a tensor, in memory of its own."""
+    array = widened(buffer, DType[entry.dtype])
+    if entry.strides is not None:
+        strides = [s * array.itemsize for s in entry.strides]
+        array = np.lib.stride_tricks.as_strided(array, entry.shape, strides)
+    if entry.packing:
+        array = PACKINGS[entry.packing](array)
+    array = np.array(array, order="C", copy=True)
+    if entry.dtype == "bfloat16":  # as 16-bit patterns so far: numpy has no bfloat16
+        return Buffer.from_numpy(array).view(DType.bfloat16)
+    return array
+
+
+def widened(buffer: Buffer, dtype: DType) -> np.ndarray:
+    """A buffer as a numpy array of `dtype`; bfloat16 stays as its 16-bit patterns if it is wanted."""
+    if buffer.dtype == DType.bfloat16:
+        bits = buffer.view(DType.uint16, buffer.shape).to_numpy()
+        if dtype == DType.bfloat16:
+            return bits
+        array = (bits.astype(np.uint32) << 16).view(np.float32)
+    else:
+        array = buffer.to_numpy()
+    return np.ascontiguousarray(array, np.dtype(dtype.to_numpy())).reshape(tuple(buffer.shape))
+
+
+def compute_dtype(name: str, on_cpu: bool) -> DType:
+    """The graph's dtype for torch's dtype of that name."""
+    return DType.float32 if on_cpu and name in NARROW else DType[name]
+
+
+def _array(buffer: Buffer, kind: str, dtype: str) -> Any:
+    array = buffer.to(CPU()).to_numpy() if not buffer.is_host else buffer.to_numpy()
+    if kind == "size":
+        return int(array)
+    return array.astype(dtype) if dtype == "float16" else array

@@ -1,0 +1,86 @@
+"""fx → fx rewrites, one idea a file, each optional. `PASSES` is the order they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch._ops import OpOverload
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+import fxmax.fused
+from fxmax.errors import FxmaxError
+from fxmax.passes.attention_layout import attention_layout
+from fxmax.passes.conv_layout import conv_layout
+from fxmax.passes.drop_asserts import drop_asserts
+from fxmax.passes.fold_permutes import fold_permutes
+from fxmax.passes.fuse_linear import fuse_linear
+from fxmax.passes.linear_layout import linear_layout
+from fxmax.table import RuleTable
+
+Pass = Callable[[ExportedProgram], None]
+
+OWN_RULES = Path(fxmax.__path__[0]) / "rules"
+
+PASSES: dict[str, Pass] = {
+    "drop_asserts": drop_asserts,
+    "linear_layout": linear_layout,
+    "conv_layout": conv_layout,
+    "attention_layout": attention_layout,
+    "fold_permutes": fold_permutes,
+    "fuse_linear": fuse_linear,
+}
+
+
+# A pass runs only where the table lowers these ops by fxmax's own rules: a rule of yours for one of
+# them would otherwise be passed over, and a table without the new op could not lower it.
+aten, fused = torch.ops.aten, torch.ops.fxmax
+NEEDS: dict[str, tuple[OpOverload, ...]] = {
+    "linear_layout": (aten.matmul.default, aten.mm.default, aten.addmm.default, aten.linear.default),
+    "conv_layout": (aten.conv1d.default, aten.permute.default, fused.conv1d.default),
+    "attention_layout": (
+        aten.scaled_dot_product_attention.default,
+        aten.permute.default,
+        fused.attention.default,
+    ),
+    "fold_permutes": (aten.permute.default,),
+    "fuse_linear": (
+        aten.linear.default,
+        aten.add.Tensor,
+        aten.gelu.default,
+        aten.relu.default,
+        aten.silu.default,
+        fused.linear.default,
+        fused.conv1d.default,
+    ),
+}
+
+
+def run_passes(program: ExportedProgram, table: RuleTable, names: Sequence[str] | None = None) -> None:
+    """Run the named passes (None: all of them) on `program`, in place, in the order of `PASSES`."""
+    if names is not None and (unknown := set(names) - set(PASSES)):
+        raise FxmaxError(f"no such pass: {', '.join(sorted(unknown))}; known: {', '.join(PASSES)}")
+    for name, rewrite in PASSES.items():
+        built_in = all(_built_in(table, op) for op in NEEDS.get(name, ()))
+        if built_in and (names is None or name in names):
+            rewrite(program)
+            _rename_outputs(program)
+    program.graph_module.graph.lint()
+    program.graph_module.recompile()
+
+
+def _built_in(table: RuleTable, op: OpOverload) -> bool:
+    """Whether fxmax's own code lowers `op`; the file tells, since a wrapper may copy `__module__`."""
+    rule = table.get(op)
+    code = None if rule is None else getattr(rule.fn, "__code__", None)
+    return code is not None and Path(code.co_filename).parent == OWN_RULES
+
+
+def _rename_outputs(program: ExportedProgram) -> None:
+    """Tell the signature the names of the nodes that are returned now."""
+    [output] = [n for n in program.graph.nodes if n.op == "output"]
+    for spec, value in zip(program.graph_signature.output_specs, output.args[0], strict=True):
+        if isinstance(value, Node):
+            spec.arg.name = value.name

@@ -1,0 +1,81 @@
+"""What the rewrites share: new nodes with torch's own types, and the arguments of a node by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch._guards import detect_fake_mode
+from torch._ops import OpOverload
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.fx import Node
+from torch.fx.node import map_arg
+
+aten = torch.ops.aten
+
+
+def calls(program: ExportedProgram, *targets: OpOverload) -> Iterator[Node]:
+    """The nodes that call one of `targets`, in order; the graph may change meanwhile."""
+    return (n for n in list(program.graph.nodes) if n.op == "call_function" and n.target in targets)
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """Schema argument → value, defaults filled in."""
+    schema = node.target._schema  # type: ignore[union-attr]
+    positional = dict(zip([a.name for a in schema.arguments], node.args, strict=False))
+    return {
+        a.name: positional.get(a.name, node.kwargs.get(a.name, a.default_value)) for a in schema.arguments
+    }
+
+
+def emit(
+    before: Node,
+    target: OpOverload,
+    args: tuple[Any, ...],
+    like: Node,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Node:
+    """A call put before `before`, typed by torch, that says it comes from where `like` does."""
+    kwargs = dict(kwargs or {})
+    node = before.graph.create_node("call_function", target, args, kwargs)
+    before.prepend(node)
+    node.meta = {k: v for k, v in like.meta.items() if k in ("stack_trace", "nn_module_stack", "torch_fn")}
+    node.meta["original_aten"] = like.meta.get("original_aten", like.target)
+    values = map_arg(args, lambda n: n.meta["val"])
+    with detect_fake_mode(values), torch.no_grad():  # type: ignore[union-attr]
+        node.meta["val"] = target(*values, **kwargs)
+    return node
+
+
+def replace(node: Node, new: Node) -> None:
+    """Let `new` stand for `node`, which goes."""
+    node.replace_all_uses_with(new)
+    node.graph.erase_node(node)
+
+
+def rank(node: Node) -> int:
+    """Of the tensor that the node makes."""
+    return len(node.meta["val"].shape)
+
+
+def permutation(node: Any) -> list[int] | None:
+    """Where `node` permutes axes: the axis that each axis of its result was."""
+    if not isinstance(node, Node) or node.target not in (aten.permute.default, aten.transpose.int):
+        return None
+    a, axes = arguments(node), list(range(rank(node)))
+    if node.target == aten.permute.default:
+        return [d % len(axes) for d in a["dims"]]
+    i, j = a["dim0"] % len(axes), a["dim1"] % len(axes)
+    axes[i], axes[j] = axes[j], axes[i]
+    return axes
+
+
+def parameters(program: ExportedProgram) -> set[str]:
+    """Names of the placeholders that are weights of the module."""
+    kinds = (InputKind.PARAMETER, InputKind.BUFFER)
+    mutated = set(program.graph_signature.buffers_to_mutate.values())
+    return {
+        s.arg.name for s in program.graph_signature.input_specs if s.kind in kinds and s.target not in mutated
+    }

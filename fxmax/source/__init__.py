@@ -1,0 +1,43 @@
+"""The generated graph as a Python program on `max.graph` alone, to read, take away and edit.
+
+`recording.py` lowers once more and notes every call of `max.graph.ops`; `statements.py` writes a call
+as a line, `blocks.py` finds the modules that repeat, and `program.py` puts the program together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fxmax.lowering import Lowered
+
+
+def source(lowered: Lowered) -> str:
+    """The program's text. Running it builds a graph that is equal to `lowered.graph`.
+
+    One difference: rewrites that put fxmax's own kernels in (`fxmax.linear` and its like, with weights
+    in packed panels) are left out, so that what you read is torch's graph in `max.graph.ops`.
+
+    Raises:
+        FxmaxError: a rule made a value by other means than `max.graph.ops`.
+    """
+    from fxmax.source.program import write
+    from fxmax.source.recording import record
+
+    return write(record(_without_fused(lowered)))
+
+
+def _without_fused(lowered: Lowered) -> Lowered:
+    """`lowered`, or the same module lowered without the passes that put fused ops in."""
+    from fxmax.capture import capture
+    from fxmax.lowering import lower
+
+    captured = lowered.captured
+    targets = {n.target for n in captured.program.graph.nodes if n.op == "call_function"}
+    if not any(getattr(target, "namespace", "") == "fxmax" for target in targets):
+        return lowered
+    assert captured.exported is not None
+    again = capture(captured.exported, table=lowered.table, passes=("drop_asserts",))
+    again = replace(again, name=captured.name, parameters=captured.parameters, dim_names=captured.dim_names)
+    return lower(again, lowered.table, lowered.device)

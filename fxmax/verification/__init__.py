@@ -1,0 +1,11 @@
+"""Where does a lowered graph first go wrong? Every node on MAX against torch, one by one.
+
+`taps.py` makes the nodes extra outputs of the graph, `walk.py` runs torch next to them,
+`rounding.py` derives how far apart they may be, `verifier.py` puts it together, `bisect.py` finds a
+fault that hides while it is watched. See docs/verify.md.
+"""
+
+from fxmax.verification.result import Input, NodeCheck, Verification
+from fxmax.verification.verifier import Verifier, verify
+
+__all__ = ["Input", "NodeCheck", "Verification", "Verifier", "verify"]

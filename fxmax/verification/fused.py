@@ -1,0 +1,59 @@
+"""Tolerances of the ops that passes put in (`fxmax.fused`), in units of u: see `rounding.py`.
+
+Each is the sum of its parts' tolerances, each felt through what follows it in the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+import fxmax.fused  # noqa: F401 - defines the ops
+from fxmax.verification.special import ABSOLUTE, POINTWISE, Bound, attention
+
+SLOPE = 1.13  # the steepest that gelu, relu or silu get: gelu at √2
+
+
+def _linear(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    x, w, b, r = (_double(bound[n]) for n in ("input", "weight", "bias", "residual"))
+    magnitude = F.linear(x.abs(), w.abs(), None if b is None else b.abs())
+    total = _activated(magnitude, x.shape[-1], bound["act"])
+    return total if r is None else total + POINTWISE * (y.double().abs() + r.abs())
+
+
+def _conv1d(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    x, w, b = (_double(bound[n]) for n in ("input", "weight", "bias"))
+    bias = None if b is None else b.abs()
+    magnitude = F.conv1d(x.transpose(1, 2).abs(), w.abs(), bias, bound["stride"], bound["padding"])
+    return _activated(magnitude.transpose(1, 2), w[0].numel(), bound["act"])
+
+
+def _activated(magnitude: torch.Tensor, terms: int, act: str) -> torch.Tensor:
+    """A sum of `terms` products whose absolute values add up to `magnitude`, then the activation."""
+    error = (math.sqrt(terms) + 4) * magnitude
+    if not act:
+        return error
+    # |y| <= |z| <= magnitude for all of them; their kernels approximate erf, tanh and exp.
+    return SLOPE * error + 2 * POINTWISE * magnitude + ABSOLUTE * magnitude.clamp(min=1)
+
+
+def _attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    """`aten.scaled_dot_product_attention`'s, in the layout (batch, seq, heads, dim)."""
+    turned = {n: bound[n].transpose(1, 2) for n in ("query", "key", "value")}
+    plain = {**turned, "scale": bound["scale"], "attn_mask": None, "is_causal": False}
+    return attention(plain, y.transpose(1, 2)).transpose(1, 2)
+
+
+def _double(value: Any) -> Any:
+    return value.double() if isinstance(value, torch.Tensor) else value
+
+
+FUSED: dict[Any, Callable[[Bound, torch.Tensor], torch.Tensor]] = {
+    torch.ops.fxmax.linear: _linear,
+    torch.ops.fxmax.conv1d: _conv1d,
+    torch.ops.fxmax.attention: _attention,
+}

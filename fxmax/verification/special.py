@@ -1,0 +1,115 @@
+"""Tolerances of ops that have a formula of their own, in units of u: see `rounding.py`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+aten = torch.ops.aten
+
+Bound = dict[str, Any]  # schema argument → value
+
+POINTWISE = 4.0  # u, for a pointwise kernel and for each of its operands
+ABSOLUTE = 8.0  # u, for kernels that approximate a function to an absolute error
+STATISTICS = 6.0  # u, for a mean or a variance that is summed in blocks
+
+
+def _softmax(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    """exp(x - max) carries the rounding of its argument; the sum is over K terms of one sign."""
+    x, dim = bound["self"].double(), bound["dim"]
+    away = (x - x.amax(dim, keepdim=True)).abs()
+    steps = math.sqrt(x.shape[dim]) if x.ndim else 1.0
+    return (2 * POINTWISE + steps + 2 * torch.nan_to_num(away, nan=0.0, posinf=0.0)) * y.double()
+
+
+def _log_softmax(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    x, dim = bound["self"].double(), bound["dim"]
+    steps = math.sqrt(x.shape[dim]) if x.ndim else 1.0
+    largest = x.abs().amax(dim, keepdim=True) if x.ndim else x.abs()
+    return 2 * POINTWISE + steps + POINTWISE * (y.double().abs() + x.abs() + largest)
+
+
+def _normalized(
+    x: torch.Tensor, dims: list[int], eps: float, gamma: Any, beta: Any, y: torch.Tensor
+) -> torch.Tensor:
+    """STATISTICS for the mean and the deviation, each felt by every element; 2 for the affine."""
+    x = x.double()
+    rstd = (x.var(dims, unbiased=False, keepdim=True) + eps).rsqrt()
+    normal = (x - x.mean(dims, keepdim=True)).abs() * rstd
+    spread = (x.abs() + STATISTICS * x.abs().mean(dims, keepdim=True)) * rstd + STATISTICS * normal
+    scale = 1.0 if gamma is None else gamma.double().abs()
+    offset = 0.0 if beta is None else beta.double().abs()
+    return spread * scale + 2 * offset + 2 * y.double().abs()
+
+
+def _layer_norm(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    rank = len(bound["normalized_shape"])
+    dims = list(range(-rank, 0))
+    return _normalized(bound["input"], dims, bound["eps"], bound["weight"], bound.get("bias"), y)
+
+
+def _rms_norm(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    return (2 * STATISTICS + 4) * y.double().abs()
+
+
+def _group_norm(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    x, groups = bound["input"], bound["num_groups"]
+    grouped = x.reshape(x.shape[0], groups, -1)
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    gamma, beta = (None if t is None else t.reshape(shape) for t in (bound["weight"], bound["bias"]))
+    plain = _normalized(grouped, [-1], bound["eps"], None, None, torch.zeros_like(grouped)).reshape(x.shape)
+    scale = 1.0 if gamma is None else gamma.double().abs()
+    offset = 0.0 if beta is None else beta.double().abs()
+    return plain * scale + 2 * offset + 2 * y.double().abs()
+
+
+def _batch_norm(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    x = bound["input"].double()
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    mean, var = (bound[k].double().reshape(shape) for k in ("running_mean", "running_var"))
+    scale = (var + bound["eps"]).rsqrt()
+    offset = 0.0
+    if bound["weight"] is not None:
+        scale = scale * bound["weight"].double().abs().reshape(shape)
+    if bound["bias"] is not None:
+        offset = bound["bias"].double().abs().reshape(shape)
+    return POINTWISE * ((x.abs() + mean.abs()) * scale + offset + y.double().abs())
+
+
+def attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    """The scores as a product (and 2 u more for scaling q), their softmax, and the product with v."""
+    q, k, v = (bound[n].double() for n in ("query", "key", "value"))
+    if bound.get("enable_gqa"):
+        k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
+    scale = bound["scale"] if bound["scale"] is not None else 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-1, -2) * scale
+    mask = bound["attn_mask"]
+    if bound["is_causal"]:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    p = torch.nan_to_num(scores.softmax(-1))
+    away = torch.nan_to_num((scores - scores.amax(-1, keepdim=True)).abs(), nan=0.0, posinf=0.0)
+    felt = (math.sqrt(q.shape[-1]) + 6) * (q.abs() @ k.abs().transpose(-1, -2)) * abs(scale)
+    terms = math.sqrt(v.shape[-2])
+    felt = felt + (p * felt).sum(-1, keepdim=True) + 2 * away + 2 * POINTWISE + 2 * terms
+    return (p * felt) @ v.abs() + 2 * y.double().abs()
+
+
+SPECIAL: dict[Any, Callable[[Bound, torch.Tensor], torch.Tensor]] = {
+    aten.softmax: _softmax,
+    aten._softmax: _softmax,
+    aten._safe_softmax: _softmax,
+    aten.log_softmax: _log_softmax,
+    aten._log_softmax: _log_softmax,
+    aten.layer_norm: _layer_norm,
+    aten.native_layer_norm: _layer_norm,
+    aten.rms_norm: _rms_norm,
+    aten.group_norm: _group_norm,
+    aten.batch_norm: _batch_norm,
+    aten._native_batch_norm_legit_no_training: _batch_norm,
+    aten.scaled_dot_product_attention: attention,
+}

@@ -1,0 +1,364 @@
+"""`verify`: lower with taps, run MAX and torch on the same inputs, and compare node by node."""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from fxmax import device as devices
+from fxmax.capture import Captured, capture
+from fxmax.compiled import Compiled, compile_lowered
+from fxmax.dtypes import TO_TORCH, compute_dtype
+from fxmax.errors import FxmaxError, LoweringError
+from fxmax.lowering import Lowered
+from fxmax.progress import Progress
+from fxmax.provenance import module_path, source
+from fxmax.table import RuleTable, default_table
+from fxmax.verification.result import Input, NodeCheck, Verification
+from fxmax.verification.taps import lower_tapped, run_tapped, tappable
+from fxmax.verification.walk import Step, Walk, Walks, lifted, placeholders
+from fxmax.weights import Weights
+
+Level = Literal["node", "module"]
+REFERENCES = {"float32": torch.float32, "float64": torch.float64}
+COMPILING = "MAX is compiling the graph with its taps; a first compile takes minutes, later ones seconds"
+FUSION = (
+    "taps are outputs of the graph, so MAX fuses less than without them; if the outputs are wrong "
+    "only without taps, use bisect=True"
+)
+
+
+def verify(
+    module: Any,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    level: Level = "node",
+    reference: str = "float32",
+    bisect: bool = False,
+    dynamic_shapes: Any = None,
+    table: RuleTable | None = None,
+    device: str = "auto",
+    passes: Sequence[str] | None = None,
+    quiet: bool = False,
+) -> Verification:
+    """Find the first node at which MAX and torch differ by more than rounding explains.
+
+    Args:
+        module: an `nn.Module`, `GraphModule` or `ExportedProgram`, or a `Lowered` or `Compiled`
+            one, which is checked with the weights that it holds now against those that it was
+            lowered with (so a checkpoint swapped in later shows at the changed tensor).
+        args, kwargs: inputs, as the module takes them. For a module without known example inputs
+            they are also what it is traced with.
+        level: watch every `node`, or only where a value leaves a `module` (fewer taps, less memory).
+        reference: what torch computes in, `float32` or `float64`.
+        bisect: watch a few nodes at a time, and compile anew for each step: slower by far, and the
+            graph is fused almost as it is without taps. For a fault that hides while watched.
+        dynamic_shapes, table, device, passes: as `fxmax.lower`'s; for a `Lowered` or `Compiled` one
+            only `table` counts (default: the rules that it was lowered with).
+        quiet: show no progress on stderr.
+
+    Returns:
+        A `Verification`; its `first_divergent` is None where there is none.
+
+    Raises:
+        CaptureError, LoweringError, WeightError, DeviceError, CompileError: as `fxmax.lower`.
+    """
+    _check(level, reference)
+    if isinstance(args, (torch.Tensor, np.ndarray)):
+        args = (args,)
+    progress = Progress(quiet)
+    original: Weights | None = None
+    held: Weights | None = None
+    if isinstance(module, (Compiled, Lowered)):
+        lowered = module.lowered if isinstance(module, Compiled) else module
+        captured, where = lowered.captured, lowered.device
+        original, held = lowered.weights, module.weights
+        rules = lowered.table if table is None else table
+    else:
+        rules, where = table or default_table(), devices.resolve(device)
+        with progress.stage("capture"):
+            captured = capture(
+                module, args, kwargs, dynamic_shapes=dynamic_shapes, table=rules, passes=passes
+            )
+    if bisect:
+        from fxmax.verification.bisect import bisected
+
+        return bisected(captured, rules, where, args, kwargs or {}, original, held, reference, progress)
+    verifier = Verifier(captured, rules, where, level=level, original=original)
+    with progress.stage("compile", COMPILING):
+        verifier.compile(held)
+    with progress.stage("verify", f"torch {reference} and MAX, node by node"):
+        result = verifier(args, kwargs, reference=reference)
+    result.seconds |= progress.seconds
+    return result
+
+
+class Verifier:
+    """A graph with its taps; once compiled, it can be called with many inputs.
+
+    Several verifiers of one `Shared` module compile together: lower them, `compile_module` their
+    `lowered`, and give each its `Compiled` as `compiled`.
+    """
+
+    def __init__(
+        self,
+        captured: Captured,
+        table: RuleTable,
+        device: Any,
+        *,
+        level: Level = "node",
+        taps: Iterable[str] | None = None,
+        original: Weights | None = None,
+        shared: Any = None,
+    ) -> None:
+        self.captured, self.level, self.device = captured, level, device
+        chosen = tappable(captured, level) if taps is None else set(taps)
+        self.taps = [n.name for n in captured.program.graph.nodes if n.name in chosen]
+        self.lowered = lower_tapped(captured, table, device, self.taps, shared)
+        if self.lowered.report.gaps:
+            raise LoweringError(self.lowered.report)
+        self.original = self.lowered.weights if original is None else original
+        self.compiled: Compiled | None = None
+
+    def compile(self, held: Weights | None = None) -> None:
+        """Compile, with the values of `held` (default: those of the module that was lowered)."""
+        weights = self.lowered.weights
+        values = self.original.values if held is None else held.values
+        weights = Weights(weights.specs, values, weights.aliases, weights.slots, weights.states)
+        self.compiled = compile_lowered(self.lowered, weights, strict=False)
+
+    def __call__(
+        self, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, reference: str = "float32"
+    ) -> Verification:
+        """Run MAX and torch on these inputs and compare.
+
+        Raises:
+            InputError: they don't fit the signature.
+        """
+        _check(self.level, reference)
+        assert self.compiled is not None, "compile first"
+        args, named = _own(_inputs(self.captured, args, kwargs))
+        start = time.perf_counter()
+        leaves = self.compiled._arguments.flatten(args, named)
+        before = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        self._fresh_states()
+        outputs, tapped = run_tapped(self.compiled, args, named, len(self.taps))
+        ran = time.perf_counter()
+        seen = {name: value.cpu() for name, value in zip(self.taps, tapped, strict=True)}
+        with torch.no_grad():
+            nodes, ends = self._compare(seen, outputs, before, REFERENCES[reference])
+        return Verification(
+            model=self.captured.name,
+            device=str(self.device),
+            level=self.level,
+            reference=reference,
+            nodes=nodes,
+            outputs=ends,
+            changed_weights=self._changed(),
+            notes=[FUSION],
+            seconds={"max": ran - start, "torch": time.perf_counter() - ran},
+            report=self.lowered.report,
+        )
+
+    # -- comparing ------------------------------------------------------------------------------
+
+    def _compare(
+        self, seen: dict[str, torch.Tensor], outputs: list[Any], leaves: list[Any], dtype: torch.dtype
+    ) -> tuple[list[NodeCheck], list[NodeCheck]]:
+        program, values = self.captured.program, self._values()
+        every = self._with_constants(leaves)
+        walks = Walks(
+            program, placeholders(program, values, every, dtype), seen, dtype, self._roundoff(dtype)
+        )
+        changed, errors = self._changed(), dict[str, Input]()
+        checks, expected = [], dict[str, float]()
+        for step in walks.steps():
+            name = step.node.name
+            fed = tuple(self._fed(n, errors, changed) for n in _feeding(step.node))
+            check = _check_node(step, lifted(seen[name], torch.float64), fed)
+            errors[name] = Input(name, "node", check.max_abs_error, check.relative_error)
+            expected[name] = check.expected_error
+            checks.append(check)
+        return checks, self._ends(outputs, every, dtype, expected, checks)
+
+    def _ends(
+        self,
+        outputs: list[Any],
+        leaves: list[Any],
+        dtype: torch.dtype,
+        expected: dict[str, float],
+        checks: list[NodeCheck],
+    ) -> list[NodeCheck]:
+        """The module's own outputs against the program as torch exported it."""
+        exported = self.captured.exported or self.captured.program
+        inputs = placeholders(exported, self._values(), leaves, dtype)
+        with torch.no_grad():
+            flat = list(Walk(exported, dtype).run(*inputs))
+        own = self.lowered.signature.outputs[: len(outputs)]
+        results = flat[len(flat) - len(own) :]  # mutations come first
+        [end] = [n for n in self.captured.program.graph.nodes if n.op == "output"]
+        nodes = end.args[0][len(end.args[0]) - len(own) :]
+        fine = all(not c.diverges for c in checks)
+        ends = []
+        for i, (actual, wanted, node) in enumerate(zip(outputs, results, nodes, strict=True)):
+            if not isinstance(actual, torch.Tensor) or not isinstance(wanted, torch.Tensor):
+                continue
+            name = getattr(node, "name", "")
+            error, relative, cosine = _distance(lifted(actual.cpu(), torch.float64), wanted.double())
+            allowed = expected.get(name, 0.0)
+            # Rounding that adds up is a guess by sampling: four times that, or the graph was changed.
+            excess = error / max(4 * allowed, 1e-30) if fine and name in expected else 0.0
+            ends.append(
+                NodeCheck(
+                    name=f"output {i}" if len(outputs) > 1 else "output",
+                    op="the graph as torch exported it, before decompositions and passes",
+                    path="",
+                    source=None,
+                    dtype=str(actual.dtype).removeprefix("torch."),
+                    shape=tuple(actual.shape),
+                    max_abs_error=error,
+                    relative_error=relative,
+                    cosine=cosine,
+                    expected_error=allowed,
+                    own_error=error,
+                    tolerance=4 * allowed,
+                    excess=excess,
+                )
+            )
+        return ends
+
+    def _fed(self, n: torch.fx.Node, errors: dict[str, Input], changed: dict[str, float]) -> Input:
+        fqn = self._weight_names().get(n.name)
+        if fqn is not None:
+            largest = float(self.original.values[fqn].abs().max()) if changed.get(fqn) else 1.0
+            return Input(fqn, "weight", changed.get(fqn, 0.0), changed.get(fqn, 0.0) / max(largest, 1e-30))
+        if n.op == "placeholder":
+            return Input(n.name, "input", 0.0, 0.0)
+        return errors.get(n.name, Input(n.name, "node", float("nan"), float("nan")))
+
+    def _values(self) -> dict[str, torch.Tensor]:
+        """The reference's weights by FQN, tied names included."""
+        original = self.original
+        return original.values | {a: original.values[fqn] for a, fqn in original.aliases.items()}
+
+    def _weight_names(self) -> dict[str, str]:
+        signature = self.captured.program.graph_signature
+        names = signature.inputs_to_parameters | signature.inputs_to_buffers
+        names |= signature.inputs_to_lifted_tensor_constants
+        return {k: self.original.aliases.get(fqn, fqn) for k, fqn in names.items()}
+
+    def _changed(self) -> dict[str, float]:
+        """FQN → max abs difference, for weights in use that are not the ones lowered."""
+        assert self.compiled is not None
+        changed = {}
+        for fqn, now in self.compiled.weights.values.items():
+            then = self.original.values[fqn]
+            if now is not then and not torch.equal(now, then):
+                changed[fqn] = float((now.detach().double() - then.detach().double()).abs().max())
+        return changed
+
+    def _roundoff(self, dtype: torch.dtype) -> float:
+        """Of MAX's widest float here, plus the reference's own."""
+        floats = [
+            TO_TORCH[compute_dtype(n.meta["val"].dtype, self.device)]
+            for n in self.captured.program.graph.nodes
+            if isinstance(n.meta.get("val"), torch.Tensor) and n.meta["val"].dtype.is_floating_point
+        ]
+        ours = max((torch.finfo(t).eps for t in floats), default=torch.finfo(torch.float32).eps)
+        return (ours + torch.finfo(dtype).eps) / 2
+
+    def _with_constants(self, tensors: list[Any]) -> list[Any]:
+        """One leaf for each of the program's user inputs; constants are filled in by `placeholders`."""
+        given = iter(tensors)
+        return [next(given) if hasattr(s, "dtype") else None for s in self.lowered.signature.inputs]
+
+    def _fresh_states(self) -> None:
+        """A call may have written the state of the one before."""
+        assert self.compiled is not None
+        if self.lowered.signature.states:
+            from fxmax.compiled import bind
+
+            self.compiled._runner.rebind(*bind(self.compiled.weights, self.lowered, False))
+
+
+def _check_node(step: Step, actual: torch.Tensor, fed: tuple[Input, ...]) -> NodeCheck:
+    n = step.node
+    own = _difference(actual, step.replayed.double())
+    allowed = step.tolerance.expand(own.shape) if own.shape else step.tolerance.reshape(())
+    excess = torch.where(own > 0, own / allowed.clamp(min=1e-300), torch.zeros_like(own))
+    worst = int(excess.argmax()) if excess.numel() else 0
+    error, relative, cosine = _distance(actual, step.reference.double())
+    pick = lambda t: float(t.reshape(-1)[worst]) if t.numel() else 0.0  # noqa: E731
+    expected = step.expected[torch.isfinite(step.expected)]
+    return NodeCheck(
+        name=n.name,
+        op=str((n.args[0] if n.target is operator.getitem else n).target),  # type: ignore[union-attr]
+        path=module_path(n),
+        source=source(n),
+        dtype=str(n.meta["val"].dtype).removeprefix("torch."),
+        shape=tuple(actual.shape),
+        max_abs_error=error,
+        relative_error=relative,
+        cosine=cosine,
+        expected_error=float(expected.max()) if expected.numel() else 0.0,
+        own_error=pick(own),
+        tolerance=pick(allowed),
+        excess=pick(excess),
+        inputs=fed,
+    )
+
+
+def _difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """|a - b|; 0 where both are the same infinity or both NaN, inf where only one is finite."""
+    if a.shape != b.shape:
+        return torch.full((), float("inf"), dtype=torch.float64)
+    same = (a == b) | (a.isnan() & b.isnan())
+    return torch.where(same, 0.0, torch.nan_to_num((a - b).abs(), nan=float("inf")))
+
+
+def _distance(actual: torch.Tensor, wanted: torch.Tensor) -> tuple[float, float, float]:
+    """(max abs error, that over the largest absolute value, cosine)."""
+    if not wanted.numel():
+        return 0.0, 0.0, 1.0
+    error = float(_difference(actual, wanted).max())
+    scale = float(torch.nan_to_num(wanted.abs(), posinf=0.0).max())
+    a, b = torch.nan_to_num(actual.flatten()), torch.nan_to_num(wanted.flatten())
+    cosine = 1.0 if torch.equal(a, b) else float(torch.nn.functional.cosine_similarity(a, b, dim=0))
+    return error, error / scale if scale else (0.0 if error == 0 else float("inf")), cosine
+
+
+def _feeding(n: torch.fx.Node) -> list[torch.fx.Node]:
+    return n.args[0].all_input_nodes if n.target is operator.getitem else n.all_input_nodes  # type: ignore
+
+
+def _inputs(captured: Captured, args: Any, kwargs: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    if isinstance(args, (torch.Tensor, np.ndarray)):
+        args = (args,)
+    if not args and not kwargs and captured.program.example_inputs:
+        return captured.program.example_inputs
+    return tuple(args), dict(kwargs or {})
+
+
+def _own(inputs: tuple[Any, Any]) -> Any:
+    """The inputs as torch tensors of our own: a graph may write into them."""
+
+    def copy(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(value.copy())
+        return value.detach().cpu().clone() if isinstance(value, torch.Tensor) else value
+
+    return pytree.tree_map(copy, inputs)
+
+
+def _check(level: str, reference: str) -> None:
+    if level not in ("node", "module"):
+        raise FxmaxError(f"no level {level!r}; use node or module")
+    if reference not in REFERENCES:
+        raise FxmaxError(f"no reference {reference!r}; use float32 or float64")

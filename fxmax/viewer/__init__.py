@@ -1,0 +1,115 @@
+"""The page: a report or a verification as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxmax.errors import FxmaxError
+from fxmax.viewer.layout import lay_out
+
+if TYPE_CHECKING:
+    from fxmax.report import Report
+    from fxmax.verification import Verification
+
+
+def write_page(path: str | Path, report: Report | None, verification: Verification | None = None) -> Path:
+    """Write the page of a report, coloured by fate, or by error where there is a verification.
+
+    Raises:
+        FxmaxError: the verification has no report, or the file can't be written.
+    """
+    if report is None:
+        raise FxmaxError("this Verification has no report to draw")
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(page(report, verification))
+        part.replace(path)
+    except OSError as error:
+        raise FxmaxError(f"{path} can't be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def page(report: Report, verification: Verification | None = None) -> str:
+    """The page's text."""
+    from jinja2 import Environment, PackageLoader
+
+    checks = {c.name: c for c in verification.nodes} if verification else {}
+    picture = lay_out(report.nodes)
+    details = {n.name: _details(n, checks.get(n.name)) for n in report.nodes}
+    environment = Environment(loader=PackageLoader("fxmax.viewer", "."), autoescape=True, trim_blocks=True)
+    template = environment.get_template("page.html.j2")
+    return template.render(
+        report=report,
+        picture=picture,
+        verification=verification,
+        heat={name: _heat(c.excess) for name, c in checks.items()},
+        fates=sorted({n.fate for n in report.nodes}),
+        # "</" would end the script element that holds this
+        details=json.dumps(details).replace("</", "<\\/"),
+    )
+
+
+def report_summary(report: Report) -> str:
+    """A few lines of HTML for a notebook."""
+    rows = "".join(
+        f"<tr><td><code>{html.escape(op)}</code></td><td>{count}</td><td>{html.escape(how)}</td></tr>"
+        for op, count, how in report.rows()
+    )
+    gaps = f"<pre>{html.escape(report.gaps_text())}</pre>" if report.gaps else ""
+    return (
+        f"<b>{html.escape(report.model)}</b> on {html.escape(report.device)}: "
+        f"{report.coverage:.0%} of the nodes lowered; weights: {html.escape(report.weights_line())}"
+        f"<table><tr><th>op</th><th>nodes</th><th>lowered by</th></tr>{rows}</table>{gaps}"
+    )
+
+
+def verification_summary(verification: Verification) -> str:
+    """The verdict and every watched node, as HTML for a notebook."""
+    rows = "".join(
+        f'<tr style="background:{_heat(n.excess)}"><td>{html.escape(n.name)}</td>'
+        f"<td>{html.escape(n.path)}</td><td>{n.max_abs_error:.2g}</td><td>{n.expected_error:.2g}</td>"
+        f"<td>{n.own_error:.2g}</td><td>{n.tolerance:.2g}</td></tr>"
+        for n in verification.nodes
+    )
+    return (
+        f"<pre>{html.escape(verification.text())}</pre><table><tr><th>node</th><th>module</th><th>error</th>"
+        f"<th>expected</th><th>own error</th><th>allowed</th></tr>{rows}</table>"
+    )
+
+
+def _heat(excess: float) -> str:
+    """Green far below the tolerance, yellow close to it, red past it."""
+    if not excess <= 1:
+        return "#d64545"
+    return f"hsl({120 - 70 * excess:.0f} 45% 78%)"
+
+
+def _details(node: Any, check: Any) -> dict[str, str]:
+    """What the panel shows of a node, in order."""
+    shown = {
+        "op": node.op,
+        "module": node.path or "(the module itself)",
+        "result": node.shape,
+        "fate": node.fate,
+        "rule": node.rule,
+        "decomposed from": node.original if node.fate == "decomposed" else "",
+        "source": str(node.source) if node.source else "",
+        "line": node.source.code if node.source else "",
+        "inputs": ", ".join(node.inputs),
+    }
+    if check is not None:
+        shown |= {
+            "error": f"{check.max_abs_error:.3g} (relative {check.relative_error:.3g})",
+            "expected here": f"{check.expected_error:.3g}",
+            "own error": f"{check.own_error:.3g}",
+            "allowed": f"{check.tolerance:.3g}",
+            "verdict": "diverges" if check.diverges else "within tolerance",
+        }
+    return {k: v for k, v in shown.items() if v}
