@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Lower OpenAI Whisper's encoder to MAX with real weights, and prove it against Torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+EPILOG = """\
+examples:
+  python scripts/lower.py --model tiny.en
+  python scripts/lower.py --model base --audio talk.wav --json proof.json
+  python scripts/lower.py --model large-v3 --dry-run        any size, no weights, no compile
+  python scripts/lower.py --model tiny.en --verify          where does it first leave torch?
+  python scripts/lower.py --model tiny --dry-run --emit encoder_max.py
+  python scripts/lower.py --checkpoint my-finetune/          .pt, Hugging Face or CTranslate2
+
+The exit status is 0 only if every tensor is bound and the error is within tolerance; 1 if not;
+2 for an error that a message explains; 130 after Ctrl-C.
+"""
+
+# Python puts scripts/ first, where numba (of openai-whisper) would take coverage.py for the package.
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [str(HERE.parent), *(p for p in sys.path if Path(p or ".").resolve() != HERE)]
+
+from fxmax.files import write_whole  # noqa: E402 - after the path is set
+
+SAMPLE = Path(__file__).resolve().parent.parent / "whisper_port" / "assets" / "sample.wav"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=None, help="an openai-whisper name: tiny.en, base, large-v3, …")
+    parser.add_argument(
+        "--checkpoint", metavar="P", help="a .pt file, or a Hugging Face or CTranslate2 folder"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:N (default: auto)")
+    parser.add_argument("--no-sdpa", action="store_true", help="lower attention written out, not as SDPA")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="lower and report only: no compile, no weights needed"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="compare node by node; name the first that leaves torch"
+    )
+    parser.add_argument(
+        "--emit", metavar="OUT.py", type=Path, help="also write the graph as Python source on max.graph"
+    )
+    parser.add_argument("--audio", metavar="FILE", help="speech to compare on (default: a clip of ours)")
+    parser.add_argument("--report", choices=("text", "md", "json"), default="text", help="form of the page")
+    parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write the results as JSON")
+    parser.add_argument("--random-weights", action="store_true", help="use random weights, and say so")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    args = parser.parse_args()
+    if args.model is None and args.checkpoint is None:
+        parser.error("give --model NAME (for example tiny.en) or --checkpoint P")
+    if args.json is not None and not args.json.resolve().parent.is_dir():
+        parser.error(f"--json {args.json}: its folder does not exist; make it first")
+    if args.emit is not None and not args.emit.resolve().parent.is_dir():
+        parser.error(f"--emit {args.emit}: its folder does not exist; make it first")
+    if args.verify and args.dry_run:
+        parser.error("--verify runs the graph, and --dry-run does not; give one of them")
+    if args.audio is not None and not Path(args.audio).is_file():
+        parser.error(f"--audio {args.audio}: no such file")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    from fxmax.device import resolve
+    from fxmax.errors import FxmaxError
+    from whisper_port.audio import AudioError
+    from whisper_port.checkpoints import CheckpointError
+
+    try:
+        resolve(args.device)  # before any long work
+        if args.verify:
+            return verify(args)
+        return dry_run(args) if args.dry_run else prove(args)
+    except (FxmaxError, CheckpointError, AudioError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 2
+
+
+def prove(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from whisper_port import checkpoints, page
+    from whisper_port.audio import load_audio
+    from whisper_port.proof import prove_encoder
+
+    audio_file = Path(args.audio) if args.audio else SAMPLE
+    audio = load_audio(audio_file)
+    checkpoint = checkpoints.resolve(
+        args.model, args.checkpoint, random_weights=args.random_weights, quiet=args.quiet
+    )
+    name = args.model or Path(args.checkpoint).name
+    proof = prove_encoder(
+        name,
+        checkpoint,
+        audio,
+        audio_file.name,
+        sdpa=not args.no_sdpa,
+        device=args.device,
+        quiet=args.quiet,
+    )
+    if args.report == "text":
+        page.show(Console(width=None if sys.stdout.isatty() else 100), *page.proof_page(proof))
+    elif args.report == "md":
+        print(page.proof_markdown(proof))
+    else:
+        print(json.dumps(proof.to_dict(), indent=2))
+    write_json(args.json, proof.to_dict())
+    emit(args, checkpoint.dims, checkpoint.encoder_state())
+    return 0 if proof.ok else 1
+
+
+def verify(args: argparse.Namespace) -> int:
+    import fxmax
+    from whisper_port import checkpoints
+    from whisper_port.audio import load_audio
+    from whisper_port.encoder import lower_encoder_dry
+    from whisper_port.proof import log_mel
+
+    checkpoint = checkpoints.resolve(
+        args.model, args.checkpoint, random_weights=args.random_weights, quiet=args.quiet
+    )
+    mel = log_mel(load_audio(Path(args.audio) if args.audio else SAMPLE), checkpoint.dims.n_mels)
+    lowered = lower_encoder_dry(
+        checkpoint.dims,
+        checkpoint.encoder_state(),
+        sdpa=not args.no_sdpa,
+        device=args.device,
+        quiet=args.quiet,
+    )
+    result = fxmax.verify(lowered, mel, quiet=args.quiet)
+    print(result.json() if args.report == "json" else result.text())
+    write_json(args.json, result.to_dict())
+    if args.emit is not None:
+        write_whole(args.emit, lowered.source())
+    return 0 if result.ok else 1
+
+
+def emit(args: argparse.Namespace, dims: Any, state: dict[str, Any] | None) -> None:
+    """Write the encoder's graph as a program, if that was asked for."""
+    if args.emit is not None:
+        from whisper_port.encoder import lower_encoder_dry
+
+        lowered = lower_encoder_dry(dims, state, sdpa=not args.no_sdpa, device=args.device, quiet=True)
+        write_whole(args.emit, lowered.source())
+
+
+def dry_run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fxmax.api import LoweringError
+    from whisper_port import checkpoints, page
+    from whisper_port.encoder import lower_encoder_dry
+
+    if args.checkpoint or args.random_weights:
+        checkpoint = checkpoints.resolve(
+            args.model, args.checkpoint, random_weights=args.random_weights, quiet=args.quiet
+        )
+        state, source = checkpoint.encoder_state(), checkpoint.source
+    else:
+        checkpoint = checkpoints.meta_checkpoint(args.model)
+        state, source = None, f"none read: a dry run needs only the shapes of {args.model}"
+    try:
+        report = lower_encoder_dry(
+            checkpoint.dims, state, sdpa=not args.no_sdpa, device=args.device, quiet=args.quiet
+        ).report
+    except LoweringError as error:
+        report = error.report
+    name = args.model or Path(args.checkpoint).name
+    result = {"model": name, "device": report.device, "weights_source": source, "dry_run": True} | {
+        k: v for k, v in report.to_dict().items() if k not in ("model", "device", "node_list")
+    }
+    if args.report == "text":
+        parts = [page.heading(name, source, checkpoint.random), page.operations(report), page.weights(report)]
+        page.show(Console(width=None if sys.stdout.isatty() else 100), *parts, page.stages(report.seconds))
+        if report.gaps:
+            print(report.gaps_text())
+    else:
+        print(report.markdown() if args.report == "md" else json.dumps(result, indent=2))
+    write_json(args.json, result)
+    if not report.gaps:
+        emit(args, checkpoint.dims, state)
+    return 1 if report.gaps else 0
+
+
+def write_json(path: Path | None, data: dict[str, object]) -> None:
+    if path is not None:
+        write_whole(path, json.dumps(data, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)
+        status = 130
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # MAX's compiler can't be interrupted: leave without waiting for a compile that nobody wants.
+    os._exit(status) if status == 130 else sys.exit(status)

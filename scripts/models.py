@@ -1,0 +1,103 @@
+"""Run small configurations of Hugging Face models on MAX against torch; keep docs/models.md.
+
+python scripts/models.py                       every model
+python scripts/models.py --only BERT Llama     some; the page keeps the others' results
+python scripts/models.py --dry-run             lower without compiling: what is missing
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+PAGE, DATA = ROOT / "docs/models.md", ROOT / "docs/models.json"
+TEXT = """# Hugging Face models
+
+Made by `scripts/models.py`, which keeps the results in `models.json`: one forward of each model in a
+small random configuration, float32 on the CPU, on MAX and in torch. The error is the largest of any
+output, over that output's largest value; the limit is {limit:g}. Times are the least of five calls,
+on sizes too small to say how fast a real model is. No rule knows of any model.
+
+| model | nodes | distinct ops | relative error | MAX, ms | torch, ms |
+|---|---:|---:|---:|---:|---:|
+{rows}
+
+Run: {count}; over the limit or failed: {failed}.{lowered}
+
+Not lowered: FNet (complex numbers, which MAX has not) and ViTMAE with masking (random numbers).
+"""
+
+
+def main() -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these models")
+    parser.add_argument("--dry-run", action="store_true", help="lower without compiling, and list gaps")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write this run's results as JSON too")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+
+    from models.run import TOLERANCE, run
+    from models.zoo import ZOO
+
+    if unknown := set(args.only or ()) - set(ZOO):
+        parser.error(f"no such model: {', '.join(sorted(unknown))}; known: {', '.join(ZOO)}")
+    names = args.only or list(ZOO)
+    if args.dry_run:
+        return explain(names)
+    found: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
+    results = []
+    for result in run(names, quiet=False):
+        results.append(result)
+        found[result.name] = asdict(result)
+        write({name: found[name] for name in ZOO if name in found}, TOLERANCE, len(ZOO))
+        size = f"{result.nodes:5} nodes  {result.ops:3} ops"
+        print(f"{result.name:24} {size}  error {result.error:.1e}  {result.problem[:500]}", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n")
+    return 0 if all(r.error <= TOLERANCE for r in results) else 1
+
+
+def write(found: dict[str, Any], limit: float, known: int) -> None:
+    """Write the results and the page."""
+    rows = "\n".join(
+        f"| {r['name']} | {r['nodes']} | {r['ops']} | {r['error']:.1e} | {r['max_ms']:.1f} "
+        f"| {r['torch_ms']:.1f} |"
+        for r in found.values()
+    )
+    failed = ", ".join(r["name"] for r in found.values() if not r["error"] <= limit) or "none"
+    rest = known - len(found)
+    lowered = f" Of the zoo, {rest} more are not yet run here." if rest else ""
+    DATA.write_text(json.dumps(found, indent=1) + "\n")
+    PAGE.write_text(TEXT.format(limit=limit, rows=rows, count=len(found), failed=failed, lowered=lowered))
+
+
+def explain(names: list[str]) -> int:
+    """Lower without compiling, and print each model's gaps."""
+    from models.zoo import ZOO
+
+    import fxmax
+
+    missing = 0
+    for name in names:
+        module, kwargs = ZOO[name].build()
+        report = fxmax.explain(module, (), kwargs, device="cpu", quiet=True)
+        gaps = ", ".join(f"{g.target} ({g.kind})" for g in report.gaps) or "all lowered"
+        print(f"{name:24} {len(report.nodes):5} nodes  {gaps}", flush=True)
+        missing += bool(report.gaps)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Whisper's decoder as functions of explicit state, around openai's own `TextDecoder`.
+
+openai's decoder keeps its keys and values in a dict that forward hooks fill, which no compiler can
+see. Here they are arguments: what `Prefill` and `Step` write in the caches stays on the device, in
+place. The submodules and parameters are openai's own objects, called as they are.
+
+Sizes: `audio` windows; `group` token sequences for each window (beams); `n` tokens; `past` tokens
+before these. Keys and values lie as attention reads them, (…, heads, places, width), so that no
+step has to move them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from whisper.model import MultiHeadAttention, TextDecoder
+
+
+def slots(decoder: TextDecoder) -> int:
+    """Places in a cache: one to spare, so that a slice up to the last token is a slice to torch too.
+
+    (A slice that may also be the whole makes torch.export specialize on its length.)
+    """
+    return int(decoder.positional_embedding.shape[0]) + 1
+
+
+def to_heads(x: Tensor, n_head: int) -> Tensor:
+    """(…, places, state) → (…, heads, places, width)."""
+    return x.unflatten(-1, (n_head, -1)).transpose(-3, -2)
+
+
+def from_heads(x: Tensor) -> Tensor:
+    """(…, heads, places, width) → (…, places, state)."""
+    return x.transpose(-3, -2).flatten(-2)
+
+
+class CrossKeysValues(nn.Module):
+    """Features (audio, places, state) → cross-attention keys and values: k0, v0, k1, v1, …"""
+
+    def __init__(self, decoder: TextDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        attentions = [block.cross_attn for block in self.decoder.blocks]
+        return [to_heads(f(features), a.n_head) for a in attentions for f in (a.key, a.value)]
+
+
+class _Cached(nn.Module):
+    """What prefill and step share."""
+
+    mask: Tensor
+
+    def __init__(self, decoder: TextDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+        places = slots(decoder)
+        mask = torch.full((places, places), -torch.inf).triu_(1)
+        self.register_buffer("mask", mask, persistent=False)
+
+    def states(
+        self,
+        tokens: Tensor,
+        past: int,
+        causal: bool,
+        cache: Sequence[Tensor],
+        cross: Sequence[Tensor],
+        see: Callable[[int, Tensor, Tensor], None] | None = None,
+    ) -> Tensor:
+        """The last layer's states for `tokens` (audio, group, n), which come after `past` others.
+
+        `cache` holds (audio, group, heads, slots, width) for k0, v0, k1, v1, …; it is written.
+        `see` is called with each layer's number and its cross-attention's queries and keys.
+        """
+        decoder = self.decoder
+        audio, group, n = tokens.shape
+        x = decoder.token_embedding(tokens) + decoder.positional_embedding[past : past + n]
+        mask = self.mask[:n, :n] if causal else None
+        for i, block in enumerate(decoder.blocks):
+            own, other = cache[2 * i : 2 * i + 2], cross[2 * i : 2 * i + 2]
+            x = x + self_attention(block.attn, block.attn_ln(x), past, own, mask)
+            y = block.cross_attn_ln(x).view(audio, group * n, -1)  # a window's beams read it together
+            query, (keys, values) = to_heads(block.cross_attn.query(y), block.cross_attn.n_head), other
+            if see is not None:
+                see(i, query, keys)
+            y = block.cross_attn.out(from_heads(scaled_dot_product_attention(query, keys, values)))
+            x = x + y.view(audio, group, n, -1)
+            x = x + block.mlp(block.mlp_ln(x))
+        return x
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(…, state) → (…, vocabulary), by the tied embedding."""
+        return self.decoder.ln(x) @ self.decoder.token_embedding.weight.transpose(0, 1)
+
+
+def self_attention(
+    attention: MultiHeadAttention, x: Tensor, past: int, cache: Sequence[Tensor], mask: Tensor | None
+) -> Tensor:
+    """openai's self-attention of (audio, group, n, state), after writing `n` places of the cache."""
+    end = past + x.shape[2]
+    for place, projection in zip(cache, (attention.key, attention.value), strict=True):
+        place[..., past:end, :] = to_heads(projection(x), attention.n_head)
+    # MAX multiplies batches of at most two axes: windows and their sequences are one.
+    query = to_heads(attention.query(x).flatten(0, 1), attention.n_head)
+    keys, values = (place[..., :end, :].flatten(0, 1) for place in cache)
+    out = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    return attention.out(from_heads(out)).view(x.shape)  # type: ignore[no-any-return]
+
+
+class Prefill(_Cached):
+    """The first tokens of a sequence.
+
+    Args:
+        heads: (layer, head) pairs, the alignment heads, which word times come from.
+
+    Returns:
+        (logits at the places `at`, (audio, group, k, vocabulary); scores (audio, pairs, group · n,
+        places): the cross-attention of each pair of `heads`, before its softmax).
+    """
+
+    def __init__(self, decoder: TextDecoder, heads: Sequence[tuple[int, int]]) -> None:
+        super().__init__(decoder)
+        self.heads = list(heads)
+
+    def forward(
+        self, tokens: Tensor, at: Tensor, cache: list[Tensor], cross: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        scores: dict[tuple[int, int], Tensor] = {}
+
+        def score(layer: int, query: Tensor, keys: Tensor) -> None:
+            for pair in self.heads:
+                if pair[0] == layer:
+                    q, k = query[:, pair[1]], keys[:, pair[1]]
+                    scores[pair] = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+
+        x = self.states(tokens, 0, True, cache, cross, score)
+        return self.logits(x.index_select(2, at)), torch.stack([scores[pair] for pair in self.heads], 1)
+
+
+class Step(_Cached):
+    """One token more for each sequence, (audio, group): logits of the next, (audio, group, vocabulary).
+
+    `past` has a row for each token before this one; its data is not read.
+    """
+
+    def forward(self, tokens: Tensor, past: Tensor, cache: list[Tensor], cross: list[Tensor]) -> Tensor:
+        x = self.states(tokens.unsqueeze(-1), past.shape[0], False, cache, cross)
+        return self.logits(x).squeeze(2)

@@ -1,0 +1,78 @@
+"""Whisper's encoder on MAX: openai's own module, lowered by fxmax, with a checkpoint bound by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from whisper.model import AudioEncoder, ModelDimensions, disable_sdpa
+
+import fxmax
+from whisper_port.checkpoints import Checkpoint
+from whisper_port.inputs import encoder_inputs
+
+
+def meta_encoder(dims: ModelDimensions) -> AudioEncoder:
+    """openai's `AudioEncoder` with these dims on the meta device: shapes and names, no values."""
+    with torch.device("meta"):
+        encoder = AudioEncoder(
+            dims.n_mels, dims.n_audio_ctx, dims.n_audio_state, dims.n_audio_head, dims.n_audio_layer
+        )
+    return encoder.eval()
+
+
+@contextmanager
+def attention(sdpa: bool) -> Iterator[None]:
+    """Within the block openai's attention calls SDPA, or (False) writes it out."""
+    if sdpa:
+        yield
+    else:
+        with disable_sdpa():
+            yield
+
+
+def lower_encoder(
+    checkpoint: Checkpoint,
+    *,
+    sdpa: bool = True,
+    device: str = "auto",
+    strict: bool = True,
+    passes: Sequence[str] | None = None,
+    quiet: bool = False,
+) -> fxmax.Compiled:
+    """Compile the encoder for (1, n_mels, 2 * n_audio_ctx) float32 log-mels.
+
+    Returns:
+        A callable to (1, n_audio_ctx, n_audio_state) float32 features.
+
+    Raises:
+        fxmax.WeightError: a tensor is missing, unknown or of another shape; it is named.
+    """
+    encoder = meta_encoder(checkpoint.dims)
+    with attention(sdpa):
+        return fxmax.lower(
+            encoder,
+            encoder_inputs(encoder),
+            state_dict=checkpoint.encoder_state(),
+            device=device,
+            strict=strict,
+            passes=passes,
+            quiet=quiet,
+        )
+
+
+def lower_encoder_dry(
+    dims: ModelDimensions,
+    state_dict: dict[str, torch.Tensor] | None = None,
+    *,
+    sdpa: bool = True,
+    device: str = "auto",
+    quiet: bool = False,
+) -> fxmax.Lowered:
+    """Lower without compiling: any size in seconds and little memory; binds names if given any."""
+    encoder = meta_encoder(dims)
+    with attention(sdpa):
+        return fxmax.lower(
+            encoder, encoder_inputs(encoder), state_dict=state_dict, device=device, compile=False, quiet=quiet
+        )

@@ -1,0 +1,169 @@
+"""The model a user loads: openai-whisper's interface, on MAX."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import whisper
+from max.graph import DeviceRef
+from whisper.decoding import DecodingOptions, DecodingResult
+from whisper.model import ModelDimensions
+
+from fxmax import device as devices
+from whisper_port.checkpoints import Checkpoint, resolve
+from whisper_port.decode import decode
+from whisper_port.dropin import Decoder, Encoder, KeysValues, Scores
+from whisper_port.graphs import compile_graphs
+from whisper_port.inference import Engine, Sequences, Windows, host
+
+
+def load_model(
+    name: str | os.PathLike[str],
+    device: str = "auto",
+    *,
+    dtype: str | None = None,
+    download_root: str | None = None,
+    quiet: bool = False,
+) -> WhisperModel:
+    """A Whisper model, compiled for MAX: minutes the first time, then from MAX's cache.
+
+    Args:
+        name: one of `whisper.available_models()`, or the path of a checkpoint: openai's `.pt`, a
+            Hugging Face folder, or a CTranslate2 folder.
+        device: `auto`, `cpu`, `gpu` or `gpu:N`.
+        dtype: `int8` stores the weights of linears and logits as int8 with a scale a row (CPU);
+            None leaves them as they are.
+        download_root: the folder that openai-whisper downloads to (default: its own cache).
+        quiet: show no progress.
+
+    Raises:
+        CheckpointError: there is no such model, or no place has its weights; the text lists them.
+        fxmax.FxmaxError: the device is not there, or it can't be compiled.
+    """
+    devices.resolve(device)  # before any long work
+    path = os.fspath(name)
+    known = path in whisper.available_models()
+    if download_root is not None and known:
+        file = os.path.join(download_root, os.path.basename(whisper._MODELS[path]))
+        checkpoint = resolve(path, file) if os.path.exists(file) else resolve(path, quiet=quiet)
+    else:
+        checkpoint = resolve(path, quiet=quiet) if known or not os.path.exists(path) else resolve(None, path)
+    return WhisperModel(checkpoint, device, dtype=dtype, quiet=quiet)
+
+
+class WhisperModel:
+    """Whisper on MAX. `whisper.transcribe`, `whisper.decode` and `whisper.detect_language` take it.
+
+    Calls from several threads are right, and take turns on the device.
+
+    Attributes:
+        dims: openai's `ModelDimensions`.
+        device: where torch tensors that go in and out lie: always the CPU.
+        alignment_heads: bool (layers, heads), sparse: the heads that word times come from.
+        source: where the weights come from, for a person to read.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        *,
+        dtype: str | None = None,
+        quiet: bool = False,
+    ) -> None:
+        torch_model = checkpoint.build()
+        self.dims: ModelDimensions = checkpoint.dims
+        self.source = checkpoint.source
+        self.alignment_heads: torch.Tensor = torch_model.alignment_heads
+        where: DeviceRef = devices.resolve(device)
+        graphs = compile_graphs(torch_model, device=device, dtype=dtype, quiet=quiet)
+        self.engine = Engine(graphs, self.dims, where.to_device())
+        self.encoder, self.decoder = Encoder(self.engine), Decoder(self.engine)
+
+    @property
+    def is_multilingual(self) -> bool:
+        return self.dims.n_vocab >= 51865
+
+    @property
+    def num_languages(self) -> int:
+        return self.dims.n_vocab - 51765 - int(self.is_multilingual)
+
+    def windows(self, audio: torch.Tensor) -> Windows:
+        """Encoded windows from log-mels (windows, n_mels, 3000), or from features."""
+        values = audio.float().cpu().numpy()
+        if values.shape[-2:] == (self.dims.n_audio_ctx, self.dims.n_audio_state):
+            return self.engine.windows(values)
+        wanted = (self.dims.n_mels, 2 * self.dims.n_audio_ctx)
+        if values.ndim != 3 or values.shape[1:] != wanted:
+            raise ValueError(f"log-mels of one window have shape {wanted}; these have {values.shape[1:]}")
+        return self.engine.encode(np.ascontiguousarray(values))
+
+    def embed_audio(self, mel: torch.Tensor) -> torch.Tensor:
+        """Features (windows, places, state) of log-mels (windows, n_mels, 3000)."""
+        return self.encoder(mel)
+
+    def logits(self, tokens: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+        """Logits (windows, n, vocabulary) of tokens (windows, n) over features."""
+        return self.decoder(tokens, audio_features)
+
+    def __call__(self, mel: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits of whole sequences; hooks on the cross-attention layers get their scores."""
+        sequences = Sequences(self.engine, self.windows(mel))
+        ids = np.ascontiguousarray(tokens.cpu().numpy()[:, None])
+        logits, buffer = sequences.prefill(ids, range(ids.shape[-1]))
+        scores = host(buffer)
+        pairs = self.alignment_heads.indices().T.tolist()
+        by_layer = [Scores() for _ in self.decoder.blocks]
+        for i, (layer, head) in enumerate(pairs):
+            by_layer[layer].heads[head] = torch.from_numpy(scores[0, i])
+        for block, found in zip(self.decoder.blocks, by_layer, strict=True):
+            for hook in list(block.cross_attn.hooks):
+                hook(block.cross_attn, (), (None, [found]))
+        return torch.from_numpy(logits[:, 0])
+
+    forward = __call__
+
+    def to(self, device: torch.device | str) -> WhisperModel:
+        """Itself, as code written for openai's model calls this; MAX's device is chosen by `load_model`."""
+        if torch.device(device).type != "cpu":
+            warnings.warn(
+                f"the model stays on {self.engine.device.label}: give the device to load_model", stacklevel=2
+            )
+        return self
+
+    def eval(self) -> WhisperModel:
+        """Itself: it is for inference only."""
+        return self
+
+    def install_kv_cache_hooks(self, cache: dict[Any, Any] | None = None) -> tuple[KeysValues, list[Any]]:
+        """An empty cache for `decoder`, as openai's method of that name; there is nothing to hook."""
+        return KeysValues(), []
+
+    def detect_language(self, mel: Any, tokenizer: Any = None) -> tuple[Any, Any]:
+        """openai-whisper's: the language token and each language's probability, for each window."""
+        return whisper.detect_language(self, torch.as_tensor(mel), tokenizer)  # type: ignore[no-any-return]
+
+    def decode(
+        self, mel: Any, options: DecodingOptions | None = None, **kwargs: Any
+    ) -> DecodingResult | list[DecodingResult]:
+        """openai-whisper's `decode` of 30-second windows, faster: see `whisper_port.decode`."""
+        return decode(self, mel, options, **kwargs)
+
+    def transcribe(self, audio: Any, **options: Any) -> dict[str, Any]:
+        """openai-whisper's `transcribe`, faster: see `whisper_port.transcribe`."""
+        from whisper_port.transcribe import transcribe
+
+        return transcribe(self, audio, **options)
+
+    def segments(self, audio: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        """The segments of `transcribe` as they come."""
+        from whisper_port.transcribe import Transcription
+
+        return Transcription(self, audio, **options)
