@@ -164,7 +164,9 @@ def arguments_of(lowered: Lowered) -> Arguments:
 def compile_lowered(lowered: Lowered, weights: Weights, strict: bool = True) -> Compiled:
     """Compile one graph with MAX and bind `weights`."""
     registry, states = bind(weights, lowered, strict)
-    program = runtime.compile_graph(lowered.graph, lowered.device)
+    kernels = sorted(lowered.graph.kernel_libraries_paths)
+    program = runtime.compile_graph(lowered.graph, lowered.device, kernels, lowered.report.model)
+    lowered.report.cache = program.origin
     [(name, model)] = program.start(registry).items()
     return Compiled(lowered, runtime.Runner(program, name, model, states), weights)
 
@@ -176,7 +178,8 @@ def compile_module(
     bound = {name: bind(low.weights, low, strict) for name, low in lowered.items()}
     first = next(iter(lowered.values()))
     kernels = sorted({path for low in lowered.values() for path in low.graph.kernel_libraries_paths})
-    program = runtime.compile_graph(module, first.device, kernels)
+    title = " + ".join(lowered)
+    program = runtime.compile_graph(module, first.device, kernels, title)
     started = program.start({k: v for registry, _ in bound.values() for k, v in registry.items()})
     # By position: MAX's cache does not look at names, and gives back those it compiled first.
     models = list(started.items())
@@ -184,6 +187,7 @@ def compile_module(
     for name, low in lowered.items():
         symbol, model = models[low.position]
         runner = runtime.Runner(program, symbol, model, bound[name][1])
+        low.report.cache = program.origin
         compiled[name] = Compiled(low, runner, low.weights)
     return compiled
 

@@ -84,6 +84,7 @@ class Report:
     layouts: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    cache: str = ""  # whether the compiled graph was in the cache, and if not, why
 
     @property
     def ok(self) -> bool:
@@ -129,6 +130,7 @@ class Report:
             },
             "notes": self.notes,
             "seconds": self.seconds,
+            "cache": self.cache,
             "node_list": [asdict(n) for n in self.nodes],
         }
 
@@ -165,6 +167,8 @@ class Report:
         if self.seconds:
             stages = ", ".join(f"{k} {v:.2f} s" for k, v in self.seconds.items())
             lines.append(f"  stages: {stages}")
+        if self.cache:
+            lines.append(f"  {self.cache}")
         if self.gaps:
             lines += ["", self.gaps_text()]
         return "\n".join(lines)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from max._mlir_context import in_default_mlir_context  # MLIR's context is thread-local
 from max.driver import Buffer
-from max.engine import CompiledModel, Model
+from max.engine import CompiledModel, Model, read
 from max.graph import DeviceRef, Graph, Module
 
+from fxmax import cache
 from fxmax import device as devices
+from fxmax.cache import cache_folder
 from fxmax.errors import CompileError
+from fxmax.machine import target_of
 
 T = TypeVar("T")
 
@@ -26,10 +31,14 @@ LEAST_FREE_BYTES = 200 * 2**20  # a cold compile of Whisper's encoder writes som
 
 @dataclass
 class Program:
-    """Compiled graphs (one or several of a module) and the weights that they were started with."""
+    """Compiled graphs (one or several of a module) and the weights that they were started with.
+
+    `origin` says whether the cache had it, and if not, why.
+    """
 
     compiled: CompiledModel
     device: DeviceRef
+    origin: str = ""
     weights: dict[str, Any] = field(default_factory=dict)
 
     def start(self, weights: Mapping[str, Any]) -> dict[str, Model]:
@@ -40,12 +49,39 @@ class Program:
         return models
 
 
-def compile_graph(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path] = ()) -> Program:
-    """Compile with MAX; Ctrl-C is heard at once, though MAX itself can't be interrupted.
+def compile_graph(
+    graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path] = (), title: str = ""
+) -> Program:
+    """Take a compiled graph from the cache, or compile it with MAX and keep it there.
+
+    Ctrl-C is heard at once, though MAX itself can't be interrupted.
+
+    Args:
+        kernels: packages of Mojo custom ops that the graph calls.
+        title: what the graph is, for `fxmax cache list`.
 
     Raises:
         CompileError: MAX failed, or its cache folder can't be written.
     """
+    if not cache.enabled():
+        return Program(_compile(graph, device, kernels), device, "cache: off (FXMAX_CACHE=0)")
+    module = graph if isinstance(graph, Module) else graph.module
+    target = json.dumps(asdict(target_of(device)))
+    key = cache.key_of(module.mlir_module.asm(), kernels, version("max"), target)
+    path, why = cache.find(key)
+    if path is not None:
+        try:
+            return Program(read(path), device, f"cache: hit, {why}")
+        except Exception as error:  # noqa: BLE001 - of MAX's reader; it is compiled anew
+            why = f"an earlier compile can't be read ({error})"
+    start = time.perf_counter()
+    compiled = _compile(graph, device, kernels)
+    seconds = time.perf_counter() - start
+    kept = cache.keep(key, title, seconds, compiled.export_mef)
+    return Program(compiled, device, f"cache: miss, {why}" + ("" if kept else "; it could not be kept"))
+
+
+def _compile(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path]) -> CompiledModel:
     check_cache_folder()
     session = devices.session(device)
 
@@ -54,7 +90,7 @@ def compile_graph(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Pa
         return session.compile(graph, custom_extensions=list(kernels) or None)
 
     try:
-        return Program(_interruptible(work), device)
+        return _interruptible(work)
     except Exception as error:
         cause = error.__cause__ or error
         raise CompileError(f"MAX could not compile the graph: {cause}") from error
@@ -101,12 +137,6 @@ def _interruptible(work: Callable[[], T]) -> T:
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]  # type: ignore[no-any-return]
-
-
-def cache_folder() -> Path:
-    """Where MAX keeps compiled graphs."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("MODULAR_CACHE_DIR") or Path(root) / "modular")
 
 
 def check_cache_folder() -> None:

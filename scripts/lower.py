@@ -185,7 +185,7 @@ def dry_run(args: argparse.Namespace) -> int:
     }
     if args.report == "text":
         parts = [page.heading(name, source, checkpoint.random), page.operations(report), page.weights(report)]
-        page.show(Console(width=None if sys.stdout.isatty() else 100), *parts, page.stages(report.seconds))
+        page.show(Console(width=None if sys.stdout.isatty() else 100), *parts, page.stages(report))
         if report.gaps:
             print(report.gaps_text())
     else:

@@ -10,7 +10,7 @@ from whisper.model import Whisper
 
 from whisper_port.audio import load_audio
 from whisper_port.checkpoints import Checkpoint, resolve
-from whisper_port.model import WhisperModel
+from whisper_port.model import WhisperModel, compile_checkpoint
 
 SAMPLE = Path(__file__).parents[1] / "whisper_port" / "assets" / "sample.wav"
 CLIPS = Path(__file__).parents[2] / "shared" / "audio"  # real speech, beside the repository if at all
@@ -25,7 +25,7 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture(scope="session")
 def model(checkpoint: Checkpoint) -> WhisperModel:
     """tiny.en on MAX."""
-    return WhisperModel(checkpoint, "cpu", quiet=True)
+    return compile_checkpoint(checkpoint, "cpu", quiet=True)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ EPILOG = """examples:
   fxmax-whisper talk.mp3                          text, subtitles and JSON beside you, in English
   fxmax-whisper a.wav b.m4a --model base -f srt -o out
   fxmax-whisper charla.ogg --model base --task translate --language Spanish
+  fxmax-whisper --model base --save_artifact base.fxmax     compile here, and elsewhere:
+  fxmax-whisper --artifact base.fxmax talk.mp3
 The first run of a model compiles for some minutes; later ones start in seconds.
 """
 
@@ -28,20 +30,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     writer_args = {name: args.pop(name) for name in WORD_OPTIONS}
     check_usage(parser, args, writer_args)
     # Imported after the arguments are known to be right: torch and MAX take seconds.
+    from fxmax.artifact.writing import check_place
     from fxmax.errors import FxmaxError
     from whisper_port.checkpoints import CheckpointError
     from whisper_port.model import load_model
 
+    save = args.pop("save_artifact")
     files, output_dir, output_format = args.pop("audio"), args.pop("output_dir"), args.pop("output_format")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
+        if save is not None:
+            check_place(Path(save))
+        name, made = args.pop("model"), args.pop("artifact")
         model = load_model(
-            args.pop("model"),
+            made or name,
             args.pop("device"),
             dtype=args.pop("dtype"),
             download_root=args.pop("model_dir"),
             quiet=args["verbose"] is None,
         )
+        if save is not None:
+            print(f"wrote {model.save(save)}: --artifact {save} starts from it", file=sys.stderr)
         args["language"] = usable_language(args["language"], model.is_multilingual)
         args["temperature"] = temperatures(args["temperature"], args.pop("temperature_increment_on_fallback"))
     except (CheckpointError, FxmaxError, OSError, ValueError) as error:
@@ -67,14 +76,14 @@ def transcribe_files(
     from whisper.utils import get_writer
 
     from whisper_port.audio import AudioError
-    from whisper_port.transcribe import Transcription
+    from whisper_port.batched import start
 
     writer = get_writer(output_format, str(output_dir))
     failed = 0
     for file in files:
         stopped = False
         try:
-            run = Transcription(model, file, **options)
+            run = start(model, file, **options)
             try:
                 for _ in run:
                     pass
@@ -112,6 +121,17 @@ def usable_language(language: str | None, multilingual: bool) -> str | None:
 
 def check_usage(parser: argparse.ArgumentParser, args: dict[str, Any], words: dict[str, Any]) -> None:
     """Refuse combinations that can't work (exit status 2)."""
+    if not args["audio"] and not args["save_artifact"]:
+        parser.error("name an audio file to transcribe (or --save_artifact DIR alone)")
+    if args["artifact"] is not None and args["dtype"]:
+        parser.error("an artifact's weights stay as they were saved: give --dtype where it is saved")
+    if args["artifact"] is not None and not (Path(args["artifact"]) / "manifest.json").is_file():
+        parser.error(f"--artifact {args['artifact']} is not an artifact; --save_artifact writes one")
+    if args["batch_size"] is not None:
+        if args["batch_size"] < 1:
+            parser.error("--batch_size is 1 or more, or None for one window after the other")
+        if args["hallucination_silence_threshold"] is not None:
+            parser.error("--hallucination_silence_threshold and --batch_size exclude each other")
     if not args["word_timestamps"]:
         for name, value in words.items():
             if value:
@@ -162,9 +182,13 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=_Help,
     )
     add = parser.add_argument
-    add("audio", nargs="+", help="audio or video files, of any kind that FFmpeg reads")
+    add("audio", nargs="*", help="audio or video files, of any kind that FFmpeg reads")
     model = parser.add_argument_group("model")
     model.add_argument("--model", default="tiny.en", help="a model's name, or a checkpoint's path")
+    model.add_argument(
+        "--artifact", metavar="DIR", help="a model that --save_artifact wrote, in place of --model"
+    )
+    model.add_argument("--save_artifact", metavar="DIR", help="write the compiled model, to start from later")
     model.add_argument("--model_dir", help="where model files are kept (default: openai-whisper's cache)")
     model.add_argument("--device", default="auto", help=DEVICES)
     model.add_argument("--dtype", choices=["int8"], help="store weights as int8 (default: as they are)")
@@ -203,6 +227,7 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
         "--language", type=_language, help="spoken language: a code or a name (default: detected)"
     )
     add = parser.add_argument_group("decoding").add_argument
+    add("--batch_size", type=optional(int), help="windows decoded together, each without the text before it")
     add("--temperature", type=float, default=0, help="temperature for sampling")
     add("--best_of", type=optional(int), default=5, help="samples to choose from, above temperature 0")
     add("--beam_size", type=optional(int), default=5, help="beams, at temperature 0; None is greedy")

@@ -85,13 +85,18 @@ class Task(DecodingTask):
         chosen = [rules.choose(row, []) for row in logits]
         following, sums = [t for t, _ in chosen], [p for _, p in chosen]
         room = self.n_ctx - len(self.initial_tokens)  # openai samples one token beyond the context
+        running = list(range(len(logits)))  # the windows that `sequences` holds
         for i in range(self.sample_len):
             for row, token in zip(sampled, following, strict=True):
                 row.append(token)
             if i + 1 == self.sample_len or i >= room or all(t == self.eot for t in following):
                 break
-            rows = sequences.step(np.array(following)[:, None])[:, 0]
-            for j, row in enumerate(rows):
+            live = [j for j in running if following[j] != self.eot]
+            if 2 * len(live) <= len(running):
+                sequences = sequences.select([running.index(j) for j in live])
+                running = live
+            rows = sequences.step(np.array([following[j] for j in running])[:, None])[:, 0]
+            for j, row in zip(running, rows, strict=True):
                 if following[j] != self.eot:  # a finished row stays as it is
                     following[j], logprob = rules.choose(row, sampled[j])
                     sums[j] += logprob

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch.export import Dim
-from whisper.model import ModelDimensions, Whisper
+from whisper.model import Whisper
 
 import fxmax
 from whisper_port.decoder import CrossKeysValues, Prefill, Step, slots
-
-
-@dataclass(frozen=True)
-class Graphs:
-    """The compiled graphs; see `jobs` for what each takes and gives."""
-
-    encoder: fxmax.Compiled
-    cross: fxmax.Compiled
-    prefill: fxmax.Compiled
-    step: fxmax.Compiled
+from whisper_port.inference import cache_shape
 
 
 def compile_graphs(
     model: Whisper, *, device: str = "auto", dtype: str | None = None, quiet: bool = False
-) -> Graphs:
+) -> dict[str, fxmax.Compiled]:
     """Lower and compile all graphs of `model` (openai's, with weights): minutes the first time."""
-    compiled = fxmax.lower_many(jobs(model), device=device, dtype=dtype, strict=False, quiet=quiet)
-    return Graphs(**compiled)
-
-
-def cache_shape(dims: ModelDimensions) -> tuple[int, int, int]:
-    """(heads, slots, width) of one self-attention cache."""
-    return dims.n_text_head, dims.n_text_ctx + 1, dims.n_text_state // dims.n_text_head
+    return fxmax.lower_many(jobs(model), device=device, dtype=dtype, strict=False, quiet=quiet)
 
 
 def jobs(model: Whisper) -> Mapping[str, fxmax.Job]:

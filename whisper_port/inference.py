@@ -8,16 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from max.driver import CPU, Buffer, Device
 from max.dtype import DType
 from whisper.model import ModelDimensions
 
-from whisper_port.graphs import Graphs, cache_shape
-
 PAST = np.zeros(4096, np.uint8)  # never read: its slices tell a graph how many tokens went before
+
+
+class Graph(Protocol):
+    """A graph to run on MAX buffers: an `fxmax.Compiled`, or an `fxmax.Loaded` from an artifact."""
+
+    def execute(self, *buffers: Buffer) -> list[Buffer]: ...
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """A model's graphs; see `whisper_port.graphs.jobs` for what each takes and gives."""
+
+    encoder: Graph
+    cross: Graph
+    prefill: Graph
+    step: Graph
+
+
+def cache_shape(dims: ModelDimensions) -> tuple[int, int, int]:
+    """(heads, slots, width) of one self-attention cache."""
+    return dims.n_text_head, dims.n_text_ctx + 1, dims.n_text_state // dims.n_text_head
 
 
 @dataclass(frozen=True)
@@ -136,6 +155,16 @@ class Sequences:
         for i, cache in enumerate(self.caches):
             wide.write(i, np.repeat(host(cache)[..., : self.past, :], group, axis=1))
         return wide
+
+    def select(self, rows: Sequence[int]) -> Sequences:
+        """Those of some windows alone: a finished window costs as much as another."""
+        engine, chosen = self.engine, list(rows)
+        parts = (engine.buffer(host(b)[chosen]) for b in (self.windows.features, *self.windows.cross))
+        fewer = Sequences(engine, Windows(next(parts), tuple(parts)), self.group)
+        fewer.past = self.past
+        for i, cache in enumerate(self.caches):
+            fewer.write(i, host(cache)[chosen][..., : self.past, :])
+        return fewer
 
     def rearrange(self, sources: Sequence[int]) -> None:
         """Sequence i of the flat (audio · group) becomes what sequence `sources[i]` was."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import ModelDimensions
 
 from fxmax import device as devices
+from whisper_port import artifact
 from whisper_port.checkpoints import Checkpoint, resolve
 from whisper_port.decode import decode
 from whisper_port.dropin import Decoder, Encoder, KeysValues, Scores
-from whisper_port.graphs import compile_graphs
-from whisper_port.inference import Engine, Sequences, Windows, host
+from whisper_port.inference import Engine, Graph, Graphs, Sequences, Windows, host
 
 
 def load_model(
@@ -34,7 +35,8 @@ def load_model(
 
     Args:
         name: one of `whisper.available_models()`, or the path of a checkpoint: openai's `.pt`, a
-            Hugging Face folder, or a CTranslate2 folder.
+            Hugging Face folder, or a CTranslate2 folder; or that of an artifact (`WhisperModel.save`),
+            which compiles nothing.
         device: `auto`, `cpu`, `gpu` or `gpu:N`.
         dtype: `int8` stores the weights of linears and logits as int8 with a scale a row (CPU);
             None leaves them as they are.
@@ -43,17 +45,35 @@ def load_model(
 
     Raises:
         CheckpointError: there is no such model, or no place has its weights; the text lists them.
-        fxmax.FxmaxError: the device is not there, or it can't be compiled.
+        fxmax.FxmaxError: the device is not there, or it can't be compiled; or the artifact is
+            damaged or not for this machine.
     """
     devices.resolve(device)  # before any long work
     path = os.fspath(name)
+    if artifact.is_artifact(path):
+        if dtype is not None:
+            raise ValueError(f"{path} is an artifact: its weights stay as they were saved (dtype={dtype!r})")
+        return artifact.load(path, device)
     known = path in whisper.available_models()
     if download_root is not None and known:
         file = os.path.join(download_root, os.path.basename(whisper._MODELS[path]))
         checkpoint = resolve(path, file) if os.path.exists(file) else resolve(path, quiet=quiet)
     else:
         checkpoint = resolve(path, quiet=quiet) if known or not os.path.exists(path) else resolve(None, path)
-    return WhisperModel(checkpoint, device, dtype=dtype, quiet=quiet)
+    return compile_checkpoint(checkpoint, device, dtype=dtype, quiet=quiet)
+
+
+def compile_checkpoint(
+    checkpoint: Checkpoint, device: str = "auto", *, dtype: str | None = None, quiet: bool = False
+) -> WhisperModel:
+    """A checkpoint that was read before, compiled: see `load_model`."""
+    from whisper_port.graphs import compile_graphs  # what lowers is not needed to run an artifact
+
+    torch_model = checkpoint.build()
+    graphs = compile_graphs(torch_model, device=device, dtype=dtype, quiet=quiet)
+    return WhisperModel(
+        graphs, checkpoint.dims, torch_model.alignment_heads, checkpoint.source, devices.resolve(device)
+    )
 
 
 class WhisperModel:
@@ -72,20 +92,24 @@ class WhisperModel:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
-        device: str = "auto",
-        *,
-        dtype: str | None = None,
-        quiet: bool = False,
+        graphs: Mapping[str, Graph],
+        dims: ModelDimensions,
+        alignment_heads: torch.Tensor,
+        source: str,
+        device: DeviceRef,
     ) -> None:
-        torch_model = checkpoint.build()
-        self.dims: ModelDimensions = checkpoint.dims
-        self.source = checkpoint.source
-        self.alignment_heads: torch.Tensor = torch_model.alignment_heads
-        where: DeviceRef = devices.resolve(device)
-        graphs = compile_graphs(torch_model, device=device, dtype=dtype, quiet=quiet)
-        self.engine = Engine(graphs, self.dims, where.to_device())
+        self.dims, self.alignment_heads, self.source = dims, alignment_heads, source
+        self.graphs = graphs
+        self.engine = Engine(Graphs(**graphs), dims, device.to_device())
         self.encoder, self.decoder = Encoder(self.engine), Decoder(self.engine)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all of it as an artifact, a folder that `load_model` starts from without a compile.
+
+        Raises:
+            fxmax.ArtifactError: the folder can't be written, or something else is there.
+        """
+        return artifact.save(self, path)
 
     @property
     def is_multilingual(self) -> bool:
@@ -156,14 +180,30 @@ class WhisperModel:
         """openai-whisper's `decode` of 30-second windows, faster: see `whisper_port.decode`."""
         return decode(self, mel, options, **kwargs)
 
-    def transcribe(self, audio: Any, **options: Any) -> dict[str, Any]:
-        """openai-whisper's `transcribe`, faster: see `whisper_port.transcribe`."""
-        from whisper_port.transcribe import transcribe
+    def transcribe(self, audio: Any, *, batch_size: int | None = None, **options: Any) -> dict[str, Any]:
+        """Transcribe a recording: openai-whisper's `transcribe`, faster.
 
-        return transcribe(self, audio, **options)
+        Args:
+            audio: a path, or a numpy array or torch tensor of samples: see `whisper_port.audio.pieces`.
+            batch_size: how many windows to decode together; None is openai's way, one window at a
+                time with the text before it. See `whisper_port.batched`.
+            options: as `whisper.transcribe` takes them; and `sample_rate`, of an array in Hz (16000).
 
-    def segments(self, audio: Any, **options: Any) -> Iterator[dict[str, Any]]:
-        """The segments of `transcribe` as they come."""
-        from whisper_port.transcribe import Transcription
+        Returns:
+            {"text", "segments", "language"}, as openai-whisper returns them.
 
-        return Transcription(self, audio, **options)
+        Raises:
+            AudioError: it can't be read as audio. ValueError: an option is wrong; before any long work.
+        """
+        from whisper_port.batched import start
+
+        run = start(self, audio, batch_size, **options)
+        for _ in run:
+            pass
+        return run.result()
+
+    def segments(self, audio: Any, *, batch_size: int | None = None, **options: Any) -> Iterator[Any]:
+        """The segments of `transcribe`, dicts, as they come."""
+        from whisper_port.batched import start
+
+        return start(self, audio, batch_size, **options)

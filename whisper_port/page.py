@@ -46,11 +46,12 @@ def weights(report: Report) -> RenderableType:
     return Group(*lines)
 
 
-def stages(seconds: dict[str, float]) -> RenderableType:
-    table = Table(title="stages", title_justify="left")
+def stages(report: Report, seconds: dict[str, float] | None = None) -> RenderableType:
+    """How long each stage took (default: the report's own), and whether the compile was needed."""
+    table = Table(title="stages", title_justify="left", caption=report.cache, caption_justify="left")
     table.add_column("stage")
     table.add_column("seconds", justify="right")
-    for stage, value in seconds.items():
+    for stage, value in (seconds or report.seconds).items():
         table.add_row(stage.replace("_", " "), f"{value:.3f}")
     return table
 
@@ -79,7 +80,7 @@ def proof_page(proof: Proof) -> list[RenderableType]:
         heading(proof.model, proof.weights_source, proof.random_weights),
         operations(proof.report),
         weights(proof.report),
-        stages(proof.seconds),
+        stages(proof.report, proof.seconds),
         table,
         Panel(text, title="openai-whisper's decoder, on both", title_align="left"),
         *(Text(f"note: {note}", style="yellow") for note in [*proof.notes, *rounding_notes(c)]),

@@ -103,6 +103,7 @@ class Proof:
             "weights": report["weights"],
             **self.comparison.to_dict(),
             "seconds": self.seconds,
+            "cache": report["cache"],
             "torch_run_median_seconds": self.torch_run_median_seconds,
             "notes": self.notes,
         }

@@ -105,6 +105,16 @@ def cut(window: Window) -> tuple[list[Segment], int]:
     return found, window.seek + window.steps(tokens[ends[-1] - 1]) * window.stride
 
 
+def cut_whole(window: Window) -> list[Segment]:
+    """All of a window's segments, where no later window sees an unfinished one again."""
+    found, _ = cut(window)
+    rest = list(window.result.tokens)[sum(len(s["tokens"]) for s in found) :]
+    if any(t < window.tokenizer.eot for t in rest):
+        first = window.steps(rest[0]) * window.step if window.is_time(rest[0]) else 0.0
+        found.append(window.segment(window.start + first, window.start + window.duration, rest))
+    return found
+
+
 def skip_hallucinations(
     window: Window,
     found: list[Segment],

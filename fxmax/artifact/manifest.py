@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fxmax.artifact.target import Target
+from fxmax import files
 from fxmax.errors import ArtifactError
+from fxmax.machine import Target
 from fxmax.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
 from fxmax.structure import Tree
 
 FORMAT_VERSION = 1
 MANIFEST, PROGRAM, WEIGHTS, CHECKSUMS = "manifest.json", "program.mef", "weights.safetensors", "SHA256SUMS"
+GRAPH, KERNELS = "graph.mlir", "kernels"  # what the program was compiled from
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class WeightEntry:
 class GraphEntry:
     """How one graph is called, and the tensors that its state starts from."""
 
-    symbol: str  # its name in the program
+    position: int  # among the program's graphs
     module: str  # the class that it came from
     signature: Signature
     parameters: tuple[str, ...]
@@ -138,14 +139,10 @@ def _signature(entry: dict[str, Any]) -> Signature:
 
 def sha256(path: Path) -> str:
     """Raises `ArtifactError` if it can't be read."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return files.sha256(path)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} can't be read: {error}") from None
-    return digest.hexdigest()
 
 
 def checksums(folder: Path, names: Iterable[str]) -> str:
@@ -176,7 +173,8 @@ def check_files(folder: Path) -> None:
         ArtifactError: a file is missing, changed or cut.
     """
     listed = _listed(folder)
-    if lost := [n for n in (MANIFEST, PROGRAM, WEIGHTS) if n not in listed or not (folder / n).is_file()]:
+    needed = {MANIFEST, PROGRAM, WEIGHTS, GRAPH, *listed}
+    if lost := sorted(n for n in needed if n not in listed or not (folder / n).is_file()):
         raise ArtifactError(f"{folder} is damaged: {', '.join(lost)} missing. Copy it or save it again.")
     if wrong := [name for name, digest in listed.items() if sha256(folder / name) != digest]:
         raise ArtifactError(_damaged(folder, wrong))

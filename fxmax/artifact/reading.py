@@ -11,6 +11,7 @@ import numpy as np
 from max.driver import CPU, Buffer
 from max.dtype import DType
 from max.engine import read
+from max.graph import DeviceRef
 from max.graph.weights import SafetensorWeights
 
 from fxmax import device as devices
@@ -26,9 +27,10 @@ from fxmax.artifact.manifest import (
     read_manifest,
     sha256,
 )
-from fxmax.artifact.target import target_of
+from fxmax.artifact.recompile import compile_again
 from fxmax.errors import ArtifactError, DeviceError, InputError, WeightError
 from fxmax.kernels.panels import PACKINGS
+from fxmax.machine import target_of
 from fxmax.runtime import Program, Runner
 from fxmax.signature import TensorSpec
 
@@ -78,6 +80,15 @@ class Loaded:
         ]
         return structure.unflatten(self.entry.outputs, iter(outputs))
 
+    def execute(self, *buffers: Buffer) -> list[Buffer]:
+        """Run on MAX buffers, flat and unchecked, as `Compiled.execute` does."""
+        return self._runner(buffers)
+
+    @property
+    def device(self) -> DeviceRef:
+        """The device that it runs on."""
+        return self._runner.program.device
+
     def reset(self) -> None:
         """The module's mutated buffers (a cache, a running mean) as they were when it was saved."""
         for state, fresh in zip(self._runner.states, self._fresh, strict=True):
@@ -108,7 +119,13 @@ class Loaded:
         return f"<fxmax.Loaded {self.entry.module}{self.signature} on {self._runner.program.device}>"
 
 
-def load(path: str | Path, graph: str | None = None, *, checkpoint: str | Path | None = None) -> Loaded:
+def load(
+    path: str | Path,
+    graph: str | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    recompile: bool = False,
+) -> Loaded:
     """One graph of an artifact, ready to run.
 
     Args:
@@ -116,13 +133,15 @@ def load(path: str | Path, graph: str | None = None, *, checkpoint: str | Path |
         graph: which graph, for an artifact of several.
         checkpoint: a safetensors file whose weights are used in place of the artifact's own: names,
             shapes and dtypes must fit. For fine-tunes that share one compiled graph.
+        recompile: compile the artifact's graph here (minutes, the first time), for a machine or a MAX
+            that its compiled program is not for.
 
     Raises:
         ArtifactError: the artifact is damaged, of a newer format or another MAX version, or not for
             this machine.
         WeightError: the checkpoint does not fit.
     """
-    loaded = load_all(path, checkpoint=checkpoint)
+    loaded = load_all(path, checkpoint=checkpoint, recompile=recompile)
     if graph is None and len(loaded) > 1:
         raise ArtifactError(f"{path} has {len(loaded)} graphs ({', '.join(loaded)}): say which, graph=...")
     if graph is not None and graph not in loaded:
@@ -130,45 +149,60 @@ def load(path: str | Path, graph: str | None = None, *, checkpoint: str | Path |
     return loaded[graph] if graph is not None else next(iter(loaded.values()))
 
 
-def load_all(path: str | Path, *, checkpoint: str | Path | None = None) -> dict[str, Loaded]:
+def load_all(
+    path: str | Path, *, checkpoint: str | Path | None = None, recompile: bool = False
+) -> dict[str, Loaded]:
     """Every graph of an artifact by name; they share the program and its weights. As `load`."""
     folder = Path(path)
     manifest = read_manifest(folder)
     check_files(folder)
-    device = _check_fits(folder, manifest)
+    device = _device(folder, manifest)
+    if not recompile:
+        _check_fits(folder, manifest, device)
     registry, states = _weights(folder, manifest, checkpoint, device.is_cpu())
+    program = compile_again(folder, device) if recompile else _program(folder, device)
     try:
-        program = Program(read(folder / PROGRAM), device)
-        models = program.start(registry)
+        models = list(program.start(registry).items())
     except Exception as error:
-        raise ArtifactError(f"MAX can't read the program of {folder}: {error}") from error
+        raise ArtifactError(f"MAX can't start the program of {folder}: {error}") from error
     loaded = {}
     for name, entry in manifest.graphs.items():
         place = device.to_device()
         fresh = [Buffer.from_numpy(states[tensor].copy()).to(place) for tensor in entry.states]
         held = [Buffer.from_numpy(states[tensor].copy()).to(place) for tensor in entry.states]
-        runner = Runner(program, entry.symbol, models[entry.symbol], held)
+        symbol, model = models[entry.position]
+        runner = Runner(program, symbol, model, held)
         loaded[name] = Loaded(name, entry, runner, fresh, device.is_cpu())
         loaded[name].metadata = manifest.metadata
     return loaded
 
 
-def _check_fits(folder: Path, manifest: Manifest) -> Any:
-    """The device to run on; raises `ArtifactError` where this machine or its MAX won't do."""
+def _program(folder: Path, device: DeviceRef) -> Program:
+    try:
+        return Program(read(folder / PROGRAM), device)
+    except Exception as error:
+        raise ArtifactError(f"MAX can't read the program of {folder}: {error}") from error
+
+
+def _device(folder: Path, manifest: Manifest) -> DeviceRef:
+    kind, _, index = manifest.device.partition(":")
+    try:
+        return devices.resolve(kind if kind == "cpu" else f"gpu:{index or 0}")
+    except DeviceError as error:
+        raise ArtifactError(f"{folder} can't run here: {error}") from None
+
+
+def _check_fits(folder: Path, manifest: Manifest, device: DeviceRef) -> None:
+    """Raises `ArtifactError` where this machine or its MAX won't do."""
+    again = "recompile=True compiles its graph here"
     made, here = manifest.versions["max"], version("max")
     if made != here:
         raise ArtifactError(
             f"{folder} was compiled with MAX {made}, and MAX {here} is installed: a compiled program runs "
-            f"on its own version only. Install max=={made}, or lower the module again and save it."
+            f"on its own version only. Install max=={made}, or lower the module again and save it; {again}."
         )
-    kind, _, index = manifest.device.partition(":")
-    try:
-        device = devices.resolve(kind if kind == "cpu" else f"gpu:{index or 0}")
-    except DeviceError as error:
-        raise ArtifactError(f"{folder} can't run here: {error}") from None
     if why := manifest.target.unfit(target_of(device)):
-        raise ArtifactError(f"{folder} can't run here: {why}. Compile it on this machine and save it again.")
-    return device
+        raise ArtifactError(f"{folder} can't run here: {why}; {again}.")
 
 
 # -- weights --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch.utils import _pytree as pytree
 
 import fxmax
+from fxmax.artifact import recompile
 from fxmax.artifact.manifest import (
     CHECKSUMS,
     MANIFEST,
@@ -28,10 +29,10 @@ from fxmax.artifact.manifest import (
     checksums,
     sha256,
 )
-from fxmax.artifact.target import target_of
 from fxmax.compiled import Compiled
 from fxmax.errors import ArtifactError
 from fxmax.kernels.panels import PACKINGS
+from fxmax.machine import target_of
 from fxmax.structure import Tree
 from fxmax.weights import Slot
 
@@ -60,7 +61,7 @@ def save(
             or the folder can't be written.
     """
     path = Path(path)
-    _check_place(path)
+    check_place(path)
     first = next(iter(graphs.values()))
     if any(c._runner.program is not first._runner.program for c in graphs.values()):
         raise ArtifactError("these graphs were compiled apart; compile them together with fxmax.lower_many")
@@ -85,9 +86,12 @@ def save(
         save_file(tensors.unshared(), part / WEIGHTS)
         (part / MANIFEST).write_text(manifest.to_json())
         (part / WEIGHTS).chmod((part / MANIFEST).stat().st_mode)  # safetensors makes it private
-        (part / CHECKSUMS).write_text(checksums(part, (PROGRAM, WEIGHTS, MANIFEST)))
-        for file in part.iterdir():
-            _sync(file)
+        kernels = sorted({k for c in graphs.values() for k in c.lowered.graph.kernel_libraries_paths})
+        names = recompile.write(part, first.lowered.graph.module, kernels)
+        (part / CHECKSUMS).write_text(checksums(part, (PROGRAM, WEIGHTS, MANIFEST, *names)))
+        for file in part.rglob("*"):
+            if file.is_file():
+                _sync(file)
         _replace(part, path)
     except OSError as error:
         raise ArtifactError(f"{path} can't be written: {error.strerror or error}") from error
@@ -128,7 +132,7 @@ def _graph(name: str, compiled: Compiled, weights: dict[str, WeightEntry], tenso
     states = [tensors.add(name, s.name, held.values[s.name]) for s in compiled.signature.states]
     arguments, spec = compiled._arguments, lowered.captured.program.call_spec
     return GraphEntry(
-        symbol=compiled._runner.name,
+        position=compiled.lowered.position,
         module=compiled.report.model,
         signature=compiled.signature,
         parameters=tuple(arguments.parameters),
@@ -215,7 +219,8 @@ def tree_of(spec: Any) -> Tree:
 # -- files ----------------------------------------------------------------------------------------
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
+    """Raise `ArtifactError` if an artifact can't be written there: before a long compile, not after."""
     if path.exists() and not (path / MANIFEST).is_file():
         raise ArtifactError(
             f"{path} is there and is not an artifact; nothing was written. Choose another name."

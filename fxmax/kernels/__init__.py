@@ -12,11 +12,13 @@ from pathlib import Path
 
 from mojo.run import subprocess_run_mojo
 
+from fxmax.cache import cache_folder
 from fxmax.errors import RuleError
-from fxmax.runtime import cache_folder, check_cache_folder
+from fxmax.runtime import check_cache_folder
 
 ELEMENTWISE = Path(__file__).parent / "elementwise"  # one value in, one out: MAX fuses them
 GEMM = Path(__file__).parent / "gemm"  # float32 matrix products, convolution and attention on the CPU
+WINDOWS = Path(__file__).parent / "windows"  # pooling
 ROWS = Path(__file__).parent / "rows"  # along the last axis of a matrix: sorts, scans, extrema
 
 

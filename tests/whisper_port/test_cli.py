@@ -44,7 +44,8 @@ def openai_parser(monkeypatch) -> argparse.ArgumentParser:
 def test_the_flags_and_defaults_are_openais(monkeypatch):
     theirs = {a.dest: a for a in openai_parser(monkeypatch)._actions}
     ours = {a.dest: a for a in cli.build_parser()._actions}
-    assert set(ours) == {*theirs, "dtype"}  # the one flag of our own: int8 weights
+    own = {"dtype", "artifact", "save_artifact", "batch_size"}
+    assert set(ours) == {*theirs, *own}
     for name in set(theirs) - {"help", "model", "device"}:
         assert ours[name].option_strings == theirs[name].option_strings, name
         a, b = ours[name].default, theirs[name].default

@@ -21,7 +21,7 @@ from whisper.decoding import DecodingTask
 
 from whisper_port.audio import load_audio
 from whisper_port.checkpoints import resolve
-from whisper_port.model import WhisperModel
+from whisper_port.model import WhisperModel, compile_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:FP16")]
 
@@ -58,7 +58,7 @@ TALLY = Tally()
 @cache
 def models(name: str) -> tuple[WhisperModel, whisper.Whisper]:
     checkpoint = resolve(name, quiet=True)
-    return WhisperModel(checkpoint, "cpu", quiet=True), checkpoint.build()
+    return compile_checkpoint(checkpoint, "cpu", quiet=True), checkpoint.build()
 
 
 @pytest.mark.parametrize("way", WAYS)

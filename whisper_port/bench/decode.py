@@ -15,7 +15,7 @@ from whisper_port.bench.environment import environment
 from whisper_port.bench.measure import Times, in_turn, ratios_of
 from whisper_port.bench.table import Benchmark, Row
 from whisper_port.checkpoints import Checkpoint
-from whisper_port.model import WhisperModel
+from whisper_port.model import compile_checkpoint
 from whisper_port.proof import log_mel
 
 Run = Callable[[], list[int]]
@@ -57,7 +57,7 @@ def bench_decode(
     sides: dict[str, Run] = {}
     for side, dtype in (("fxmax", None), ("fxmax-int8", "int8")):
         with progress.stage(side, "compiling"):
-            model = WhisperModel(checkpoint, "cpu", dtype=dtype, quiet=quiet)
+            model = compile_checkpoint(checkpoint, "cpu", dtype=dtype, quiet=quiet)
         sides[side] = lambda model=model: model.decode(features, options)[0].tokens  # type: ignore[misc]
     notes: list[str] = []
     for peer in peers:

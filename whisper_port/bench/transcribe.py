@@ -32,11 +32,11 @@ def bench_transcribe(
     threads: int,
     quiet: bool = False,
 ) -> Benchmark:
-    """One recording, greedily, float32 and int8 of ours and each peer in turn.
+    """One recording, greedily: ours (float32, int8, int8 in batches) and each peer in turn.
 
     The error column is the word error rate against `refs.json` beside the file, where it has the
     file's text; texts are normalized as openai-whisper's paper does. Peers' ratios are given for
-    both of ours.
+    each of ours.
     """
     torch.set_num_threads(threads)
     progress = Progress(quiet)
@@ -57,7 +57,7 @@ def bench_transcribe(
     for side in sides:
         error = None if reference is None else word_error_rate(reference, texts[side], language)
         rows.append(Row.of(side, times[side], times["fxmax"], error, _note(texts, side)))
-    notes.append(ratios_of("fxmax-int8", times))
+    notes += [ratios_of(side, times) for side in OURS if side != "fxmax"]
     notes.append("error: word error rate" if reference else "no reference text: no word error rate")
     seconds = len(task.audio) / SAMPLE_RATE
     return Benchmark(

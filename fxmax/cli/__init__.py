@@ -1,4 +1,4 @@
-"""The `fxmax` command: explain, lower and verify any module of yours. torch and MAX load on use."""
+"""The `fxmax` command, for any module of yours. torch and MAX load on use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fxmax.cli.bench import bench
+from fxmax.cli.cache import cache
 from fxmax.files import write_whole
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ examples:
   fxmax lower mymodel.py:small --save small.fxmax    compile; run it without torch by fxmax.load
   fxmax lower pkg.nets:resnet --dynamic batch=1..64 --html resnet.html
   fxmax verify mymodel.py:small                      where does it first leave torch?
+  fxmax bench mymodel.py:small                       MAX beside torch, in turn
+  fxmax cache list                                   the compiled graphs that are kept
 \b
 The exit status is 0 if all is well, 1 if something can't be lowered or diverges, 2 for an error
 that a message explains. Shell completion: eval "$(_FXMAX_COMPLETE=bash_source fxmax)"
@@ -113,7 +117,9 @@ def lower(
     if save is not None and no_compile:
         raise click.UsageError("--save needs the compile that --no-compile leaves out")
     if save is not None:
-        _check_parent(save)
+        from fxmax.artifact.writing import check_place
+
+        check_place(save)
     given = _given(target, dynamic)
     lowered = fxmax.lower(
         *given.call,
@@ -175,6 +181,10 @@ def verify(
     return 0 if result.ok else 1
 
 
+cli.add_command(bench)
+cli.add_command(cache)
+
+
 # -- helpers --------------------------------------------------------------------------------------
 
 
@@ -215,7 +225,3 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         status = 2
     sys.exit(status if isinstance(status, int) else 0)
-
-
-if __name__ == "__main__":
-    main()

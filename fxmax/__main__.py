@@ -1,0 +1,5 @@
+"""`python -m fxmax`: the `fxmax` command."""
+
+from fxmax.cli import main
+
+main()

@@ -1,0 +1,125 @@
+"""A whole recording with several windows decoded together: faster, and without text before a window.
+
+Windows are cut where the recording is quietest, between two thirds of a window and all of it, so that
+few words are split; `clip_timestamps` sets limits of your own (a voice detector's, for example). What
+a batch gives for a window is what the window gives alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from whisper.audio import N_FRAMES
+from whisper.decoding import DecodingResult
+from whisper.timing import add_word_timestamps
+from whisper.tokenizer import Tokenizer
+from whisper.utils import get_end
+
+from whisper_port.audio import Audio
+from whisper_port.mel import LogMel
+from whisper_port.options import clips
+from whisper_port.segments import Segment, Window, cut_whole
+from whisper_port.transcribe import Transcription
+
+if TYPE_CHECKING:
+    from whisper_port.model import WhisperModel
+
+LEAST = 2 * N_FRAMES // 3  # frames of a window that is not a clip's last
+SMOOTH = 20  # frames (0.2 s) that loudness is averaged over: a stop inside a word is shorter
+QUIET = 0.1  # of the way from the quietest place to the median is quiet enough
+
+
+def start(model: WhisperModel, audio: Audio, batch_size: int | None = None, **options: Any) -> Transcription:
+    """The transcription of a recording, by sliding window or in batches of `batch_size` windows."""
+    if batch_size is None:
+        return Transcription(model, audio, **options)
+    return BatchedTranscription(model, audio, batch_size, **options)
+
+
+class BatchedTranscription(Transcription):
+    """The segments of a recording, as each batch gives them.
+
+    Raises:
+        ValueError: `batch_size` is below 1, or an option needs the windows before: see
+            `hallucination_silence_threshold`. `condition_on_previous_text` has no effect.
+    """
+
+    def __init__(self, model: WhisperModel, audio: Audio, batch_size: int = 8, **options: Any) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it is 1 or more")
+        if options.get("hallucination_silence_threshold") is not None:
+            raise ValueError(
+                "hallucination_silence_threshold moves the next window by what this one holds, so windows "
+                "can't be decoded together: leave it out, or batch_size"
+            )
+        super().__init__(model, audio, **options)
+        self.batch_size = batch_size
+
+    def _windows(self, mel: LogMel, tokenizer: Tokenizer, bar: Any) -> Iterator[Segment]:
+        options = self.options
+        prompt: list[int] = []
+        if options.initial_prompt is not None:
+            prompt = tokenizer.encode(" " + options.initial_prompt.strip())
+        stride = N_FRAMES // self.model.dims.n_audio_ctx
+        last_speech = 0.0
+        places = limits(mel, options.clip_timestamps)
+        while batch := list(islice(places, self.batch_size)):
+            frames = np.stack([mel.window(seek, size) for seek, size in batch])
+            results = self._decode_batch(frames, prompt)
+            for (seek, size), one, result in zip(batch, frames, results, strict=True):
+                bar.update(size)
+                if options.is_silence(result):
+                    continue
+                found = cut_whole(Window(seek, size, stride, tokenizer, result))
+                if options.word_timestamps:
+                    add_word_timestamps(
+                        segments=found,
+                        model=self.model,  # type: ignore[arg-type]
+                        tokenizer=tokenizer,
+                        mel=torch.from_numpy(one),
+                        num_frames=size,
+                        prepend_punctuations=options.prepend_punctuations,
+                        append_punctuations=options.append_punctuations,
+                        last_speech_timestamp=last_speech,
+                    )
+                    last_speech = get_end(found) or last_speech
+                yield from self._given(found)
+
+    def _decode_batch(self, frames: np.ndarray, prompt: list[int]) -> list[DecodingResult]:
+        """Decode windows together; those that look wrong again, at the next temperature."""
+        results: list[Any] = [None] * len(frames)
+        left = list(range(len(frames)))
+        for temperature in self.options.temperatures:
+            options = self.options.decoding(temperature, self.language, prompt)
+            found: Any = self.model.decode(frames[left], options)
+            for i, result in zip(left, found, strict=True):
+                results[i] = result
+            left = [i for i in left if self.options.needs_fallback(results[i])]
+            if not left:
+                break
+        return results
+
+
+def limits(mel: LogMel, timestamps: Any) -> Iterator[tuple[int, int]]:
+    """(first frame, frames) of each window."""
+    for begin, stop in clips(timestamps, mel.frames):
+        seek, end = begin, min(stop, mel.frames)
+        while seek < end:
+            size = end - seek
+            if size > N_FRAMES:
+                size = quiet_place(mel.window(seek, N_FRAMES))
+            yield seek, size
+            seek += size
+
+
+def quiet_place(window: np.ndarray) -> int:
+    """The last quiet frame of a log-mel (n_mels, 3000), from two thirds of it on."""
+    loudness = np.convolve(window.mean(axis=0), np.full(SMOOTH, 1 / SMOOTH), mode="same")
+    late = loudness[LEAST : -SMOOTH // 2]  # beyond that the average looks past the window
+    least = late.min()
+    quiet = np.flatnonzero(late <= least + QUIET * (np.median(loudness) - least))
+    return LEAST + int(quiet[-1] if len(quiet) else late.argmin())
