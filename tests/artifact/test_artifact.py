@@ -3,6 +3,7 @@
 import copy as copying
 import json
 import random
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 import fxmax
-from fxmax.artifact.manifest import CHECKSUMS, MANIFEST, PROGRAM, WEIGHTS, checksums
+from fxmax.artifact.manifest import CHECKSUMS, GRAPH, KERNELS, MANIFEST, PROGRAM, WEIGHTS, checksums
 
-FILES = (MANIFEST, PROGRAM, WEIGHTS, CHECKSUMS)
+FILES = (MANIFEST, PROGRAM, WEIGHTS, GRAPH, CHECKSUMS)
 
 
 @dataclass
@@ -82,14 +83,12 @@ def artifact(made, tmp_path_factory):
 def copy(artifact, tmp_path):
     """A copy to damage."""
     path = tmp_path / "copy.fxmax"
-    path.mkdir()
-    for name in FILES:
-        (path / name).write_bytes((artifact / name).read_bytes())
-    return path
+    return shutil.copytree(artifact, path)
 
 
 def resign(path):
-    (path / CHECKSUMS).write_text(checksums(path, (MANIFEST, PROGRAM, WEIGHTS)))
+    names = [f.relative_to(path).as_posix() for f in path.rglob("*") if f.is_file() and f.name != CHECKSUMS]
+    (path / CHECKSUMS).write_text(checksums(path, names))
 
 
 def edit_manifest(path, change):
@@ -175,8 +174,10 @@ def test_the_standard_tool_checks_it(artifact):
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, KERNELS])
 def test_every_flip_and_cut_is_an_error(artifact, copy, name):
+    if name == KERNELS:  # the one kernel package of these graphs
+        [name] = [f.relative_to(copy).as_posix() for f in (copy / KERNELS).iterdir()]
     whole, draw = (artifact / name).read_bytes(), random.Random(name)
     file = copy / name
     places = {0, len(whole) - 1, *(draw.randrange(len(whole)) for _ in range(40))}
@@ -206,6 +207,26 @@ def test_what_this_machine_cannot_run_is_refused(copy, change, told):
     edit_manifest(copy, change)
     with pytest.raises(fxmax.ArtifactError, match=told):
         fxmax.load_all(copy)
+
+
+def test_it_is_compiled_again_where_asked(made, copy, monkeypatch):
+    """For another CPU than this: the graph is compiled here, its kernels from the folder."""
+    edit_manifest(copy, lambda m: m["target"]["features"].append("avx1024f"))
+    (copy / PROGRAM).write_bytes(b"machine code of another machine")
+    resign(copy)
+    with pytest.raises(fxmax.ArtifactError, match="recompile=True"):
+        fxmax.load(copy, "net")
+    x, ids = torch.randn(3, 4, 10), torch.arange(5)
+    with torch.no_grad():
+        want = made[0](x, ids=ids)["y"].numpy()
+    both = fxmax.load_all(copy, recompile=True)
+    np.testing.assert_allclose(both["net"](x, ids=ids)["y"], want, atol=1e-5)
+    assert float(both["counter"](np.ones(3, np.float32))[0]) == 1
+    assert str(Path.home()) not in (copy / GRAPH).read_text()
+    (copy / GRAPH).write_text("not MLIR")
+    resign(copy)
+    with pytest.raises(fxmax.ArtifactError, match="can't read the graph"):
+        fxmax.load(copy, "net", recompile=True)
 
 
 def test_a_program_that_max_cannot_read_is_an_error(copy):
