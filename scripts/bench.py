@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     )
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", metavar="OUT.json", type=Path, help="also write the figures as JSON")
+    shared.add_argument("--chart", metavar="OUT.svg", type=Path, help="also draw the medians (.svg or .png)")
     shared.add_argument("--markdown", action="store_true", help="print a table for a README instead")
     shared.add_argument("--rounds", type=int, help="how often each side runs")
     shared.add_argument(
@@ -57,15 +58,19 @@ def arguments() -> argparse.Namespace:
     ops = commands.add_parser("ops", parents=[shared], help="each op alone, beside torch's")
     ops.add_argument("--model", default="tiny.en", help="whose shapes (default: tiny.en)")
     for name, text in (
-        ("startup", "process start to exit: imports, and the encoder with a warm cache"),
-        ("compile", "process start to first features with an empty cache: minutes"),
+        ("startup", "process start to exit: imports, first features, first text, with a warm cache"),
+        ("compile", "process start to first features and text with an empty cache: minutes"),
     ):
         command = commands.add_parser(name, parents=[shared], help=text)
         command.add_argument("--model", default="tiny.en", help="an openai-whisper name (default: tiny.en)")
+        command.add_argument("--audio", metavar="FILE", type=Path, default=SAMPLE, help="default: our sample")
     commands.add_parser("overhead", parents=[shared], help="a call's cost beside MAX's own execution")
     args = parser.parse_args()
-    if args.json is not None and not args.json.resolve().parent.is_dir():
-        parser.error(f"--json {args.json}: its folder does not exist; make it first")
+    for flag, path in (("--json", args.json), ("--chart", args.chart)):
+        if path is not None and not path.resolve().parent.is_dir():
+            parser.error(f"{flag} {path}: its folder does not exist; make it first")
+    if args.chart is not None and args.chart.suffix not in (".svg", ".png"):
+        parser.error(f"--chart {args.chart}: its name ends in .svg or .png")
     if args.rounds is not None and args.rounds < 1:
         parser.error("--rounds must be 1 or more")
     if "audio" in args and not args.audio.is_file():
@@ -128,13 +133,13 @@ def ops(args: argparse.Namespace, options: dict[str, Any]) -> Any:
 def startup(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     from whisper_port.bench.startup import bench_startup
 
-    return bench_startup(args.model, **options)
+    return bench_startup(args.model, args.audio, **options)
 
 
 def compile_(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     from whisper_port.bench.startup import bench_compile
 
-    return bench_compile(args.model, **options)
+    return bench_compile(args.model, args.audio, **options)
 
 
 def overhead(args: argparse.Namespace, options: dict[str, Any]) -> Any:
@@ -158,20 +163,26 @@ def main() -> int:
     args = arguments()
     from fxmax.errors import FxmaxError
     from whisper_port.audio import AudioError
+    from whisper_port.bench.chart import write_chart
+    from whisper_port.bench.encoder_peers import PeerError, needs
     from whisper_port.checkpoints import CheckpointError
 
     options = {"threads": args.threads, "quiet": args.quiet}
     if args.rounds is not None:
         options["rounds"] = args.rounds
     try:
+        if args.chart is not None:
+            needs("matplotlib")
         result = COMMANDS[args.command](args, options)
-    except (FxmaxError, CheckpointError, AudioError) as error:
+    except (FxmaxError, CheckpointError, AudioError, PeerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if args.markdown:
         print(result.markdown())
     else:
         result.show()
+    if args.chart is not None:
+        write_chart(result, args.chart)
     if args.json is not None:
         args.json.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
     return 0

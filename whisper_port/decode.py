@@ -55,6 +55,12 @@ class Task(DecodingTask):
         self.greedy = options.temperature == 0 and not isinstance(self.decoder, BeamSearchDecoder)
         self.windows: Windows | None = None
 
+    def run(self, mel: torch.Tensor) -> list[DecodingResult]:
+        """openai's `run`, which takes several windows only where each has one sequence."""
+        if self.n_group == 1:
+            return super().run(mel)
+        return [result for window in mel for result in super(Task, self).run(window[None])]
+
     def _get_audio_features(self, mel: torch.Tensor) -> torch.Tensor:
         self.windows = self.model.windows(mel)
         return torch.from_numpy(host(self.windows.features).copy())  # the result is the caller's own

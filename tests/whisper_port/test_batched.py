@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_what_a_window_leaves_unfinished_is_kept():
     first, rest = cut_whole(window)
     assert (first["start"], first["end"], first["text"]) == (10.0, 11.0, " hello")
     assert (rest["start"], rest["end"], rest["text"]) == (pytest.approx(11.2), 25.0, " there")
-    result.tokens = [t, hello, t + 50, t + 50]
+    window.result = replace(result, tokens=[t, hello, t + 50, t + 50])
     assert [s["text"] for s in cut_whole(window)] == [" hello"]
 
 

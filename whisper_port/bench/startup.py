@@ -1,4 +1,4 @@
-"""Seconds from process start, each in a process of its own: imports, and the encoder's first features."""
+"""Seconds from process start to exit, each in a process of its own: imports, first features, first text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from fxmax.progress import Progress
 from whisper_port.bench.environment import environment
@@ -21,20 +22,31 @@ from whisper_port.encoder import lower_encoder
 checkpoint = checkpoints.resolve(sys.argv[1], random_weights=True, quiet=True)
 lower_encoder(checkpoint, device="cpu", quiet=True)(torch.zeros(1, checkpoint.dims.n_mels, 3000))
 """
-STARTS = {
+TEXT = """
+import sys
+from whisper_port import load_model
+print(next(iter(load_model(sys.argv[1], "cpu", quiet=True).segments(sys.argv[2], language="en")))["text"])
+"""
+SAVE = """
+import sys
+from whisper_port import load_model
+load_model(sys.argv[1], "cpu", quiet=True).save(sys.argv[2])
+"""
+IMPORTS = {
     "python": "pass",
     "import fxmax": "import fxmax",
     "import whisper_port": "import whisper_port",
     "import torch": "import torch",
     "import max.engine": "import max.engine",
-    "encoder, warm cache": ENCODER,
+    "import whisper": "import whisper",
 }
+SAMPLE = Path(__file__).parents[1] / "assets" / "sample.wav"
 
 
-def run(code: str, model: str, environ: Mapping[str, str] | None = None) -> None:
+def run(code: str, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
     """Run `code` in a new Python; an error there is raised here with its text."""
     done = subprocess.run(
-        [sys.executable, "-c", code, model],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, **(environ or {})},
         capture_output=True,
         text=True,
@@ -43,26 +55,41 @@ def run(code: str, model: str, environ: Mapping[str, str] | None = None) -> None
         raise RuntimeError(f"a process that was to be timed failed:\n{done.stderr.strip()}")
 
 
-def bench_startup(model: str, *, rounds: int = 5, threads: int, quiet: bool = False) -> Benchmark:
-    """Process start to exit; the encoder has random weights, and its graph is in MAX's cache."""
-    sides = {name: lambda code=code: run(code, model) for name, code in STARTS.items()}
-    with Progress(quiet).stage("measure", f"{rounds} rounds of {len(sides)} processes"):
-        times = in_turn(sides, rounds, warmup=1)
+def bench_startup(
+    model: str, audio: Path = SAMPLE, *, rounds: int = 5, threads: int, quiet: bool = False
+) -> Benchmark:
+    """Process start to exit, with graphs in the cache: the encoder (random weights), and first text."""
+    progress = Progress(quiet)
+    with tempfile.TemporaryDirectory() as folder:
+        saved = os.path.join(folder, "saved.fxmax")
+        with progress.stage("artifact", "compiling the whole model, to start from"):
+            run(SAVE, model, saved)
+        sides = {name: partial(run, code) for name, code in IMPORTS.items()}
+        sides["encoder's features"] = partial(run, ENCODER, model)
+        sides["first text"] = partial(run, TEXT, model, str(audio))
+        sides["first text, from an artifact"] = partial(run, TEXT, saved, str(audio))
+        with progress.stage("measure", f"{rounds} rounds of {len(sides)} processes"):
+            times = in_turn(sides, rounds, warmup=1)
     rows = [Row.of(name, its, None) for name, its in times.items()]
-    return Benchmark(f"process start to exit ({model})", rows, environment(threads))
+    title = f"Whisper {model}, process start to exit, warm cache, {audio.name}"
+    return Benchmark(title, rows, environment(threads))
 
 
-def bench_compile(model: str, *, rounds: int = 1, threads: int, quiet: bool = False) -> Benchmark:
-    """Process start to the encoder's first features with an empty cache, then with the one it left."""
-    cold, warm = "encoder, empty cache", "encoder, then again"
-
-    def once(folder: str) -> None:
-        run(ENCODER, model, {"XDG_CACHE_HOME": folder, "MODULAR_CACHE_DIR": os.path.join(folder, "modular")})
-
-    rows: dict[str, list[float]] = {cold: [], warm: []}
+def bench_compile(
+    model: str, audio: Path = SAMPLE, *, rounds: int = 1, threads: int, quiet: bool = False
+) -> Benchmark:
+    """Process start to exit with an empty cache, then with the one it left: the encoder, and all graphs."""
+    sides = {
+        "encoder": partial(run, ENCODER, model),
+        "encoder and decoder": partial(run, TEXT, model, str(audio)),
+    }
+    rows: dict[str, list[float]] = {}
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as folder, Progress(quiet).stage("compile", "with an empty cache"):
-            for name in rows:
-                rows[name] += in_turn({name: partial(once, folder)}, 1, warmup=0)[name].seconds
+        for name, work in sides.items():
+            with tempfile.TemporaryDirectory() as folder, Progress(quiet).stage(name, "with an empty cache"):
+                empty = {"XDG_CACHE_HOME": folder, "MODULAR_CACHE_DIR": os.path.join(folder, "modular")}
+                for state in ("empty cache", "then again"):
+                    times = in_turn({"it": partial(work, environ=empty)}, 1, warmup=0)
+                    rows.setdefault(f"{name}, {state}", []).extend(times["it"].seconds)
     table = [Row.of(name, Times(seconds), None) for name, seconds in rows.items()]
-    return Benchmark(f"cold and warm compile ({model})", table, environment(threads))
+    return Benchmark(f"Whisper {model}, cold and warm compile", table, environment(threads))

@@ -12,7 +12,7 @@ from max.gpu.host import DeviceContext
 
 
 @fieldwise_init
-struct Axis(Copyable, Movable):
+struct Axis(ImplicitlyCopyable, Movable):
     """The windows of one axis of `size` places, `count` of them."""
 
     var size: Int
