@@ -66,21 +66,28 @@ class Batch:
     and the halves too, until only the culprits are apart.
     """
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(self, cases: Sequence[Case], slow_at_once: int | None = None) -> None:
         self.cases = {f"case{i}": case for i, case in enumerate(cases)}
         self.names = {case.id: name for name, case in self.cases.items()}
         assert len(self.names) == len(cases), "two cases have one id"
         self.errors: dict[str, Exception] = {}
-        self._compiled: dict[bool, dict[str, Compiled]] = {}  # the slow cases are apart
+        # The slow cases are apart, all of them or so many at a time.
+        slow = [name for name, case in self.cases.items() if case.slow]
+        step = slow_at_once or max(len(slow), 1)
+        groups = [[name for name, case in self.cases.items() if not case.slow]]
+        groups += [slow[i : i + step] for i in range(0, len(slow), step)]
+        self._group = {name: i for i, group in enumerate(groups) for name in group}
+        self._groups = groups
+        self._compiled: dict[int, dict[str, Compiled]] = {}
 
     def compiled(self, id: str) -> Compiled:
         name = self.names[id]
-        slow = self.cases[name].slow
-        if slow not in self._compiled:
-            self._compiled[slow] = self._compile([n for n, case in self.cases.items() if case.slow == slow])
+        group = self._group[name]
+        if group not in self._compiled:
+            self._compiled[group] = self._compile(self._groups[group])
         if name in self.errors:
             raise self.errors[name]
-        return self._compiled[slow][name]
+        return self._compiled[group][name]
 
     def _compile(self, names: Sequence[str]) -> dict[str, Compiled]:
         table, device = fxmax.default_table(), DeviceRef.CPU()
@@ -159,9 +166,13 @@ def ids(cases: Sequence[Case]) -> list[Any]:
     return [pytest.param(c.id, marks=[pytest.mark.slow] if c.slow else []) for c in cases]
 
 
-def parity_fixture(cases: Sequence[Case]) -> Any:
-    """A module-scoped fixture with these cases compiled together."""
-    batch = Batch(cases)
+def parity_fixture(cases: Sequence[Case], slow_at_once: int | None = None) -> Any:
+    """A module-scoped fixture with these cases compiled together; the slow ones apart from the others.
+
+    `slow_at_once` is how many slow cases go to one compile: some kernels (convolutions) take MAX longer
+    together than apart.
+    """
+    batch = Batch(cases, slow_at_once)
 
     @pytest.fixture(scope="module")
     def parity() -> Batch:
