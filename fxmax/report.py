@@ -160,8 +160,8 @@ class Report:
         lines += ["", f"  weights: {self.weights_line()}"]
         if self.unused:
             lines.append(f"  unused: {', '.join(self.unused)}")
-        if self.missing:
-            lines.append(f"  missing: {', '.join(self.missing)}")
+        if self.lost:
+            lines.append(f"  missing: {', '.join(self.lost)}")
         lines += [f"  {name}: stored as {layout}" for name, layout in self.layouts.items()]
         lines += [f"  note: {note}" for note in self.notes]
         if self.seconds:
@@ -181,8 +181,8 @@ class Report:
         lines += ["", f"Weights: {self.weights_line()}."]
         if self.unused:
             lines.append("Unused: " + ", ".join(f"`{n}`" for n in self.unused) + ".")
-        if self.missing:
-            lines.append("Missing: " + ", ".join(f"`{n}`" for n in self.missing) + ".")
+        if self.lost:
+            lines.append("Missing: " + ", ".join(f"`{n}`" for n in self.lost) + ".")
         lines += [f"- {note}" for note in self.notes]
         if self.seconds:
             lines += ["", "| stage | seconds |", "|---|---:|"]
@@ -201,6 +201,11 @@ class Report:
         from fxmax.viewer import report_summary
 
         return report_summary(self)
+
+    @property
+    def lost(self) -> list[str]:
+        """Weights with no value, where others have one: of a module on the meta device none has."""
+        return [] if len(self.missing) == len(self.bound) else self.missing
 
     def weights_line(self) -> str:
         """How many weights are bound, of how many, and how many are left over."""

@@ -51,6 +51,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--emit", metavar="OUT.py", type=Path, help="also write the graph as Python source on max.graph"
     )
+    parser.add_argument(
+        "--html",
+        metavar="OUT.html",
+        type=Path,
+        help="also write a page: the graph, by fate or by error",
+    )
     parser.add_argument("--audio", metavar="FILE", help="speech to compare on (default: a clip of ours)")
     parser.add_argument("--report", choices=("text", "md", "json"), default="text", help="form of the page")
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write the results as JSON")
@@ -59,10 +65,9 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.model is None and args.checkpoint is None:
         parser.error("give --model NAME (for example tiny.en) or --checkpoint P")
-    if args.json is not None and not args.json.resolve().parent.is_dir():
-        parser.error(f"--json {args.json}: its folder does not exist; make it first")
-    if args.emit is not None and not args.emit.resolve().parent.is_dir():
-        parser.error(f"--emit {args.emit}: its folder does not exist; make it first")
+    for flag, path in (("--json", args.json), ("--emit", args.emit), ("--html", args.html)):
+        if path is not None and not path.resolve().parent.is_dir():
+            parser.error(f"{flag} {path}: its folder does not exist; make it first")
     if args.verify and args.dry_run:
         parser.error("--verify runs the graph, and --dry-run does not; give one of them")
     if args.audio is not None and not Path(args.audio).is_file():
@@ -119,6 +124,7 @@ def prove(args: argparse.Namespace) -> int:
     else:
         print(json.dumps(proof.to_dict(), indent=2))
     write_json(args.json, proof.to_dict())
+    write_html(args.html, proof.report)
     emit(args, checkpoint.dims, checkpoint.encoder_state())
     return 0 if proof.ok else 1
 
@@ -144,6 +150,7 @@ def verify(args: argparse.Namespace) -> int:
     result = fxmax.verify(lowered, mel, quiet=args.quiet)
     print(result.json() if args.report == "json" else result.text())
     write_json(args.json, result.to_dict())
+    write_html(args.html, result)
     if args.emit is not None:
         write_whole(args.emit, lowered.source())
     return 0 if result.ok else 1
@@ -191,6 +198,7 @@ def dry_run(args: argparse.Namespace) -> int:
     else:
         print(report.markdown() if args.report == "md" else json.dumps(result, indent=2))
     write_json(args.json, result)
+    write_html(args.html, report)
     if not report.gaps:
         emit(args, checkpoint.dims, state)
     return 1 if report.gaps else 0
@@ -199,6 +207,12 @@ def dry_run(args: argparse.Namespace) -> int:
 def write_json(path: Path | None, data: dict[str, object]) -> None:
     if path is not None:
         write_whole(path, json.dumps(data, indent=2) + "\n")
+
+
+def write_html(path: Path | None, page: Any) -> None:
+    """The page of a report or a verification."""
+    if path is not None:
+        page.html(path)
 
 
 if __name__ == "__main__":

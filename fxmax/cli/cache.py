@@ -31,7 +31,8 @@ def list_(as_json: bool) -> int:
     for e in found:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(e.created))
         name = f"{e.key.name[:12]}  {when}  {e.bytes / 1e6:7.1f} MB  MAX {e.key.max}"
-        click.echo(f"{name}  {e.seconds:6.1f} s  {e.title}")
+        title = e.title if len(e.title) <= 60 else f"{e.title[:59]}…"
+        click.echo(f"{name}  {e.seconds:6.1f} s  {title}")
     total = sum(e.bytes for e in found)
     click.echo(f"{len(found)} graphs, {total / 1e6:.1f} MB, in {kept.graphs_folder()}")
     return 0

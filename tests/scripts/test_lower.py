@@ -45,7 +45,8 @@ def run(script, monkeypatch, capsys):
 
 
 def test_a_dry_run_prints_the_page_and_writes_json(run, tmp_path) -> None:
-    status, out, _ = run("--model", "tiny", "--dry-run", "--json", str(tmp_path / "out.json"))
+    files = ["--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]
+    status, out, _ = run("--model", "tiny", "--dry-run", *files)
     assert status == 0
     assert "fxmax.attention.default" in out
     assert "67 used by name, none unused; no values were read" in out
@@ -54,6 +55,9 @@ def test_a_dry_run_prints_the_page_and_writes_json(run, tmp_path) -> None:
     assert data["weights"]["bound"] == 67
     assert data["gaps"] == data["weights"]["unused"] == []
     assert set(data["seconds"]) == {"capture", "lower"}
+    page = (tmp_path / "out.html").read_text()
+    assert "fxmax.attention" in page
+    assert "missing:" not in page
 
 
 @pytest.mark.parametrize("report", ["md", "json"])

@@ -63,6 +63,19 @@ def test_the_forms_say_the_same() -> None:
     assert str(json.loads(json.dumps(benchmark.to_dict()))["environment"]["date"]) in text
 
 
+@pytest.mark.parametrize("kind", [".svg", ".png"])
+def test_a_chart_is_of_the_same_rows(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra `bench`")
+    from whisper_port.bench.chart import write_chart
+
+    ours, theirs = Times([0.1, 0.2, 0.3]), Times([0.2, 0.4, 0.4])
+    rows = [Row.of("fxmax", ours, ours), Row.of("theirs", theirs, ours)]
+    file = tmp_path / f"chart{kind}"
+    write_chart(Benchmark("a title", rows, environment(2)), file)
+    begins = b"<?xml" if kind == ".svg" else b"\x89PNG"
+    assert file.read_bytes().startswith(begins)
+
+
 def test_a_peer_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     checkpoint = random_checkpoint("tiny")
@@ -81,6 +94,7 @@ def test_a_peer_without_its_package_says_what_to_install(monkeypatch: pytest.Mon
         (["decode", "--audio", "none.wav"], "none.wav: no such file"),
         (["encoder", "--rounds", "0"], "--rounds must be 1 or more"),
         (["overhead", "--json", "no/such/folder.json"], "its folder does not exist"),
+        (["overhead", "--chart", "chart.pdf"], "its name ends in .svg or .png"),
         ([], "the following arguments are required"),
     ],
 )
