@@ -34,6 +34,17 @@ def graphs_folder() -> Path:
     return cache_folder() / "fxmax" / "graphs"
 
 
+def artifacts_folder() -> Path:
+    """Where packages (whisper_port) keep whole artifacts to start from, one folder each."""
+    return cache_folder() / "fxmax" / "artifacts"
+
+
+def artifacts() -> list[tuple[Path, int]]:
+    """Each of them, and its bytes."""
+    found = sorted(artifacts_folder().glob("*/"))
+    return [(f, sum(x.stat().st_size for x in f.rglob("*") if x.is_file())) for f in found]
+
+
 def enabled() -> bool:
     """Whether graphs are looked up and kept: unless the environment has FXMAX_CACHE=0."""
     return os.environ.get("FXMAX_CACHE", "1") != "0"
@@ -123,12 +134,16 @@ def entries() -> Iterator[Entry]:
 
 
 def clear(days: float = 0.0) -> tuple[int, int]:
-    """Remove what is older than `days`; returns (how many, their bytes)."""
+    """Remove graphs and artifacts older than `days`; returns (how many, their bytes)."""
     before, number, size = time.time() - days * 86400, 0, 0
     for entry in list(entries()):
         if entry.created <= before:
             shutil.rmtree(graphs_folder() / entry.key.name, ignore_errors=True)
             number, size = number + 1, size + entry.bytes
+    for folder, used in artifacts():
+        if folder.stat().st_mtime <= before:
+            shutil.rmtree(folder, ignore_errors=True)
+            number, size = number + 1, size + used
     return number, size
 
 

@@ -26,13 +26,6 @@ from fxmax.lowering import Shared, lower
 pytest_plugins = ["speech"]  # Whisper's models and clips
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a compile runs in one process: all tests of Whisper's model, and each file."""
-    for item in items:
-        shared = "model" in getattr(item, "fixturenames", ()) and "whisper_port" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("whisper" if shared else str(item.path)))
-
-
 class Fn(torch.nn.Module):
     """A function as a module, so that torch.export takes it."""
 

@@ -122,8 +122,13 @@ def test_the_command_lists_and_clears(folder):
     run = CliRunner().invoke
     assert "1 graphs" in run(cli, ["cache", "list"]).output
     assert '"title": "a model"' in run(cli, ["cache", "list", "--json"]).output
+    kept = cache.artifacts_folder() / "whole.fxmax"
+    kept.mkdir(parents=True)
+    (kept / "program.mef").write_bytes(b"x" * 2_000_000)
+    assert "1 artifacts to start from, 2.0 MB" in run(cli, ["cache", "list"]).output
     assert "removed 0 graphs" in run(cli, ["cache", "clear", "--older-than", "1"]).output
-    assert "removed 1 graphs" in run(cli, ["cache", "clear"]).output
+    assert "removed 2 graphs and artifacts, 2.0 MB" in run(cli, ["cache", "clear"]).output
+    assert not kept.exists()
     assert list(cache.entries()) == []
 
 

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 import fxmax
 
+pytestmark = pytest.mark.slow  # one and a half minutes of compiling
+
 HALF = Dim("half", min=2, max=9)
 N = Dim("n", min=2, max=16)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import ModelDimensions
 
 from fxmax import device as devices
-from whisper_port import artifact
+from whisper_port import artifact, warm
 from whisper_port.checkpoints import Checkpoint, resolve
 from whisper_port.decode import decode
 from whisper_port.dropin import Decoder, Encoder, KeysValues, Scores
@@ -60,14 +61,20 @@ def load_model(
         checkpoint = resolve(path, file) if os.path.exists(file) else resolve(path, quiet=quiet)
     else:
         checkpoint = resolve(path, quiet=quiet) if known or not os.path.exists(path) else resolve(None, path)
-    return compile_checkpoint(checkpoint, device, dtype=dtype, quiet=quiet)
+    heads, where = checkpoint.heads().to_sparse(), devices.resolve(device)
+    if (graphs := warm.find(checkpoint, heads, where, dtype)) is not None:
+        again = partial(compile_checkpoint, checkpoint, device, dtype=dtype, quiet=quiet)
+        return WhisperModel(graphs, checkpoint.dims, heads, checkpoint.source, where, again)
+    model = compile_checkpoint(checkpoint, device, dtype=dtype, quiet=quiet)
+    warm.keep(model.graphs, checkpoint, heads, where, dtype)
+    return model
 
 
 def compile_checkpoint(
     checkpoint: Checkpoint, device: str = "auto", *, dtype: str | None = None, quiet: bool = False
 ) -> WhisperModel:
-    """A checkpoint that was read before, compiled: see `load_model`."""
-    from whisper_port.graphs import compile_graphs  # what lowers is not needed to run an artifact
+    """A checkpoint that was read before, lowered and compiled, whatever earlier processes have done."""
+    from whisper_port.graphs import compile_graphs  # what lowers is not needed where nothing is
 
     torch_model = checkpoint.build()
     graphs = compile_graphs(torch_model, device=device, dtype=dtype, quiet=quiet)
@@ -97,9 +104,11 @@ class WhisperModel:
         alignment_heads: torch.Tensor,
         source: str,
         device: DeviceRef,
+        again: Callable[[], WhisperModel] | None = None,
     ) -> None:
         self.dims, self.alignment_heads, self.source = dims, alignment_heads, source
         self.graphs = graphs
+        self._again = again  # compiles it, where the graphs were kept by another process
         self.engine = Engine(Graphs(**graphs), dims, device.to_device())
         self.encoder, self.decoder = Encoder(self.engine), Decoder(self.engine)
 
@@ -109,6 +118,8 @@ class WhisperModel:
         Raises:
             fxmax.ArtifactError: the folder can't be written, or something else is there.
         """
+        if self._again is not None:
+            return self._again().save(path)
         return artifact.save(self, path)
 
     @property

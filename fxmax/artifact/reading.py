@@ -123,7 +123,7 @@ def load(
     path: str | Path,
     graph: str | None = None,
     *,
-    checkpoint: str | Path | None = None,
+    checkpoint: str | Path | Mapping[str, Any] | None = None,
     recompile: bool = False,
 ) -> Loaded:
     """One graph of an artifact, ready to run.
@@ -131,8 +131,9 @@ def load(
     Args:
         path: the artifact's folder.
         graph: which graph, for an artifact of several.
-        checkpoint: a safetensors file whose weights are used in place of the artifact's own: names,
-            shapes and dtypes must fit. For fine-tunes that share one compiled graph.
+        checkpoint: weights to use in place of the artifact's own, as a safetensors file, or as name →
+            anything that speaks DLPack: names, shapes and dtypes must fit. For fine-tunes that share
+            one compiled graph, and for an artifact that was saved without weights.
         recompile: compile the artifact's graph here (minutes, the first time), for a machine or a MAX
             that its compiled program is not for.
 
@@ -150,7 +151,10 @@ def load(
 
 
 def load_all(
-    path: str | Path, *, checkpoint: str | Path | None = None, recompile: bool = False
+    path: str | Path,
+    *,
+    checkpoint: str | Path | Mapping[str, Any] | None = None,
+    recompile: bool = False,
 ) -> dict[str, Loaded]:
     """Every graph of an artifact by name; they share the program and its weights. As `load`."""
     folder = Path(path)
@@ -209,15 +213,18 @@ def _check_fits(folder: Path, manifest: Manifest, device: DeviceRef) -> None:
 
 
 def _weights(
-    folder: Path, manifest: Manifest, checkpoint: str | Path | None, on_cpu: bool
+    folder: Path, manifest: Manifest, checkpoint: str | Path | Mapping[str, Any] | None, on_cpu: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(weights registry, tensors that states start from)."""
     own = _open(folder / WEIGHTS)
     given: Mapping[str, Buffer] = {}
     names: Mapping[str, str] = {}
-    if checkpoint is not None:
+    if isinstance(checkpoint, Mapping):
+        given = {name: Buffer.from_dlpack(value) for name, value in checkpoint.items()}
+        names = _fit(manifest, given, "the checkpoint")
+    elif checkpoint is not None:
         given = _open(Path(checkpoint))
-        names = _fit(manifest, given, Path(checkpoint))
+        names = _fit(manifest, given, str(checkpoint))
     elif manifest.checkpoint is not None:
         place = folder.resolve().parent / manifest.checkpoint.path
         if not place.is_file():
@@ -230,13 +237,18 @@ def _weights(
                 "To use it all the same, pass it as checkpoint=..."
             )
         given, names = _open(place), manifest.checkpoint.names
+    if lost := sorted({e.tensor for e in manifest.weights.values()} - set(own) - set(names)):
+        raise ArtifactError(
+            f"{folder} was saved without weights, {lost[0]} for one: give them as checkpoint=..."
+        )
 
     def tensor(entry: WeightEntry) -> Buffer:
         if entry.source is not None and entry.tensor in names:
             return given[names[entry.tensor]]
         return own[entry.tensor]
 
-    registry = {name: _laid_out(tensor(entry), entry) for name, entry in manifest.weights.items()}
+    copy = not isinstance(checkpoint, Mapping)
+    registry = {name: _laid_out(tensor(entry), entry, copy) for name, entry in manifest.weights.items()}
     states = {}
     for graph in manifest.graphs.values():
         for spec, name in zip(graph.signature.states, graph.states, strict=True):
@@ -254,7 +266,7 @@ def _open(path: Path) -> dict[str, Buffer]:
         raise ArtifactError(f"{path} is not a readable safetensors file: {error}") from None
 
 
-def _fit(manifest: Manifest, given: Mapping[str, Buffer], path: Path) -> dict[str, str]:
+def _fit(manifest: Manifest, given: Mapping[str, Buffer], path: str) -> dict[str, str]:
     """Tensor → its name in a checkpoint; all that don't fit are told at once."""
     names, problems = {}, []
     for entry in manifest.weights.values():
@@ -280,15 +292,15 @@ def _fit(manifest: Manifest, given: Mapping[str, Buffer], path: Path) -> dict[st
     return names
 
 
-def _laid_out(buffer: Buffer, entry: WeightEntry) -> Any:
-    """The graph's form of a tensor, in memory of its own."""
-    array = widened(buffer, DType[entry.dtype])
+def _laid_out(buffer: Buffer, entry: WeightEntry, copy: bool) -> Any:
+    """The graph's form of a tensor; `copy`: in memory of its own, as a file may change under a map."""
+    array = widened(buffer, DType.float32 if entry.packing else DType[entry.dtype])
     if entry.strides is not None:
         strides = [s * array.itemsize for s in entry.strides]
         array = np.lib.stride_tricks.as_strided(array, entry.shape, strides)
     if entry.packing:
         array = PACKINGS[entry.packing](array)
-    array = np.array(array, order="C", copy=True)
+    array = np.array(array, order="C", copy=True) if copy else np.ascontiguousarray(array)
     if entry.dtype == "bfloat16":  # as 16-bit patterns so far: numpy has no bfloat16
         return Buffer.from_numpy(array).view(DType.bfloat16)
     return array

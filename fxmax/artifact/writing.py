@@ -31,7 +31,7 @@ from fxmax.artifact.manifest import (
 )
 from fxmax.compiled import Compiled
 from fxmax.errors import ArtifactError
-from fxmax.kernels.panels import PACKINGS
+from fxmax.kernels.panels import PACKINGS, SMALLER
 from fxmax.machine import target_of
 from fxmax.structure import Tree
 from fxmax.weights import Slot
@@ -42,6 +42,7 @@ def save(
     graphs: Mapping[str, Compiled],
     *,
     checkpoint: str | Path | None = None,
+    weights: bool = True,
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write compiled graphs of one program (one graph, or `fxmax.lower_many`'s) as an artifact.
@@ -51,6 +52,7 @@ def save(
         graphs: name → compiled; the names are what `fxmax.load_all` gives.
         checkpoint: a safetensors file that holds the weights in use. They are then not copied: the
             artifact names the file and its checksum.
+        weights: False keeps none that a checkpoint has: they are given to `fxmax.load`.
         metadata: JSON-ready data to keep, for example a model's dimensions.
 
     Returns:
@@ -65,16 +67,21 @@ def save(
     first = next(iter(graphs.values()))
     if any(c._runner.program is not first._runner.program for c in graphs.values()):
         raise ArtifactError("these graphs were compiled apart; compile them together with fxmax.lower_many")
-    entries, weights, tensors = {}, dict[str, WeightEntry](), _Tensors()
+    entries, held, tensors = {}, dict[str, WeightEntry](), _Tensors()
+    alone = weights and checkpoint is None
     for name, compiled in graphs.items():
-        entries[name] = _graph(name, compiled, weights, tensors)
-    reference = _reference(Path(checkpoint), path, weights, tensors) if checkpoint is not None else None
+        entries[name] = _graph(name, compiled, held, tensors, alone)
+    reference = _reference(Path(checkpoint), path, held, tensors) if checkpoint is not None else None
+    if not weights:
+        for entry in held.values():
+            if entry.source is not None:
+                tensors.held.pop(entry.tensor, None)
     manifest = Manifest(
         versions={"fxmax": fxmax.__version__, "max": version("max"), "torch": torch.__version__},
         device=str(first.lowered.device),
         target=target_of(first.lowered.device),
         graphs=entries,
-        weights=weights,
+        weights=held,
         checkpoint=reference,
         metadata=json.loads(json.dumps(dict(metadata or {}))),
     )
@@ -123,10 +130,12 @@ def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
     return (a.data_ptr(), a.shape, a.stride(), a.dtype) == (b.data_ptr(), b.shape, b.stride(), b.dtype)
 
 
-def _graph(name: str, compiled: Compiled, weights: dict[str, WeightEntry], tensors: _Tensors) -> GraphEntry:
+def _graph(
+    name: str, compiled: Compiled, weights: dict[str, WeightEntry], tensors: _Tensors, alone: bool
+) -> GraphEntry:
     lowered, held = compiled.lowered, compiled.weights
     for bound, slot in held.slots.items():
-        entry = _weight(name, slot, held.values[slot.spec.fqn], tensors)
+        entry = _weight(name, slot, held.values[slot.spec.fqn], tensors, alone)
         if weights.setdefault(bound, entry) != entry:
             raise ArtifactError(f"{bound} has different values in two graphs: lower them again, together")
     states = [tensors.add(name, s.name, held.values[s.name]) for s in compiled.signature.states]
@@ -145,10 +154,11 @@ def _graph(name: str, compiled: Compiled, weights: dict[str, WeightEntry], tenso
     )
 
 
-def _weight(graph: str, slot: Slot, value: torch.Tensor, tensors: _Tensors) -> WeightEntry:
+def _weight(graph: str, slot: Slot, value: torch.Tensor, tensors: _Tensors, alone: bool) -> WeightEntry:
+    """One weight's entry, its tensor added; `alone`: no checkpoint will stand beside the artifact."""
     dtype, spec = slot.dtype.name, slot.spec
     strides = slot.strides()
-    packing = slot.layout if slot.layout in PACKINGS else ""
+    packing = slot.layout if slot.layout in PACKINGS and not (alone and slot.layout in SMALLER) else ""
     if strides is None and not packing:  # made by torch, and kept as made
         made = slot.materialize(value)
         return WeightEntry(tensors.add(graph, slot.name, made), dtype, tuple(made.shape))

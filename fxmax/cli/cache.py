@@ -35,6 +35,9 @@ def list_(as_json: bool) -> int:
         click.echo(f"{name}  {e.seconds:6.1f} s  {title}")
     total = sum(e.bytes for e in found)
     click.echo(f"{len(found)} graphs, {total / 1e6:.1f} MB, in {kept.graphs_folder()}")
+    if more := kept.artifacts():
+        size = sum(used for _, used in more)
+        click.echo(f"{len(more)} artifacts to start from, {size / 1e6:.1f} MB, in {kept.artifacts_folder()}")
     return 0
 
 
@@ -43,5 +46,5 @@ def list_(as_json: bool) -> int:
 def clear(older_than: float) -> int:
     """Remove them. What runs already is not disturbed."""
     number, size = kept.clear(older_than)
-    click.echo(f"removed {number} graphs, {size / 1e6:.1f} MB")
+    click.echo(f"removed {number} graphs and artifacts, {size / 1e6:.1f} MB")
     return 0

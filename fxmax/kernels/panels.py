@@ -1,4 +1,4 @@
-"""How weights are packed for the kernels in `gemm`: kernels/gemm/tile.mojo's right-hand side.
+"""How weights are packed for the kernels in `gemm`: kernels/gemm/tile.mojo's right-hand side; and int8.
 
 On torch tensors, where a checkpoint is bound, and on numpy arrays, where an artifact is loaded
 without torch; so nothing here imports torch.
@@ -28,5 +28,35 @@ def window_panels(weight: Any) -> Any:
     return panels(weight.swapaxes(1, 2).reshape(weight.shape[0], -1))
 
 
+def scales(weight: Any) -> Any:
+    """(n, k) → (n,) float32: the largest weight of a row is 127 of its scale."""
+    if isinstance(weight, np.ndarray):
+        largest = np.abs(weight.astype(np.float32, copy=False)).max(1)
+        return np.where(largest > 0, largest / np.float32(127), np.float32(1))
+    largest = weight.float().abs().amax(1)
+    return (largest / 127).masked_fill(largest == 0, 1)
+
+
+def rounded(weight: Any) -> Any:
+    """(n, k) → int8, each row in units of its scale."""
+    if isinstance(weight, np.ndarray):
+        units = weight.astype(np.float32, copy=False) / scales(weight)[:, None]
+        return units.round().clip(-127, 127).astype(np.int8)
+    units = weight.float() / scales(weight).unsqueeze(1)
+    return units.round().clamp(-127, 127).char()
+
+
+def int8_panels(weight: Any) -> Any:
+    """(n, k) → `panels` of int8."""
+    return panels(rounded(weight))
+
+
 # A slot's layout → the function that makes it.
-PACKINGS: dict[str, Callable[[Any], Any]] = {"panels": panels, "window panels": window_panels}
+INT8, INT8_SCALES = "int8 panels, a scale a row", "row scales"
+PACKINGS: dict[str, Callable[[Any], Any]] = {
+    "panels": panels,
+    "window panels": window_panels,
+    INT8: int8_panels,
+    INT8_SCALES: scales,
+}
+SMALLER = (INT8, INT8_SCALES)  # than the weight itself: an artifact with weights holds these

@@ -16,7 +16,7 @@ from max.graph import DeviceRef, TensorValue
 from fxmax.context import Context, PendingWeight
 from fxmax.errors import DeviceError, FxmaxError
 from fxmax.kernels import GEMM
-from fxmax.kernels.panels import panels
+from fxmax.kernels.panels import INT8, INT8_SCALES, int8_panels, scales
 from fxmax.rules import fused
 from fxmax.rules.sizes import has_zero
 from fxmax.table import RuleTable
@@ -48,17 +48,6 @@ def quantized(
     return private
 
 
-def scales(weight: torch.Tensor) -> torch.Tensor:
-    """(n, k) → (n,) float32: the largest weight of a row is 127 of its scale."""
-    largest = weight.float().abs().amax(1)
-    return torch.where(largest > 0, largest / 127, torch.ones_like(largest))
-
-
-def rounded(weight: torch.Tensor) -> torch.Tensor:
-    """(n, k) → int8, each row in units of its scale."""
-    return (weight.float() / scales(weight).unsqueeze(1)).round().clamp(-127, 127).to(torch.int8)
-
-
 def linear(
     ctx: Context,
     input: TensorValue,
@@ -69,10 +58,8 @@ def linear(
 ) -> TensorValue:
     if not fused.fast(ctx, weight) or has_zero([input.shape[-1]]):
         return fused.linear(ctx, input, weight, bias, residual, act)
-    scale = ctx.relaid(weight, "row scales", scales, _never, DType.float32)
-    packed = ctx.relaid(
-        weight, "int8 panels, a scale a row", lambda w: panels(rounded(w)), _never, DType.int8
-    )
+    scale = ctx.relaid(weight, INT8_SCALES, scales, _never, DType.float32)
+    packed = ctx.relaid(weight, INT8, int8_panels, _never, DType.int8)
     return fused.packed_linear(ctx, input, packed, scale, bias, residual, act)
 
 

@@ -209,6 +209,7 @@ def test_what_this_machine_cannot_run_is_refused(copy, change, told):
         fxmax.load_all(copy)
 
 
+@pytest.mark.slow
 def test_it_is_compiled_again_where_asked(made, copy, monkeypatch):
     """For another CPU than this: the graph is compiled here, its kernels from the folder."""
     edit_manifest(copy, lambda m: m["target"]["features"].append("avx1024f"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from conftest import assert_same
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import fxmax
-from fxmax.rules.int8 import rounded, scales
+from fxmax.kernels.panels import PACKINGS, SMALLER, rounded, scales
 
 
 class Mlp(nn.Module):
@@ -91,3 +92,12 @@ def test_rounding_is_within_half_a_step() -> None:
 def test_what_can_not_be_quantized_is_refused(options: dict[str, object], text: str) -> None:
     with pytest.raises(fxmax.FxmaxError, match=text):
         fxmax.explain(nn.Linear(3, 3), (torch.randn(1, 3),), device="cpu", quiet=True, **options)
+
+
+@pytest.mark.parametrize("layout", SMALLER)
+def test_numpy_quantizes_as_torch_does(layout: str) -> None:
+    """An artifact is laid out without torch."""
+    weight = torch.randn(50, 37)
+    weight[7] = 0
+    weight[9, :4] = torch.tensor([127.0, 2.5, 3.5, -0.5])  # halves go to the even one
+    np.testing.assert_array_equal(PACKINGS[layout](weight.numpy()), PACKINGS[layout](weight).numpy())

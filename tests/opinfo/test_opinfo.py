@@ -7,21 +7,18 @@ import torch
 
 from opinfo import harness
 
-# One sample each: an op of every rule family, in few compiles.
+# One sample each: an op of many rule families, in few compiles.
 QUICK = {
-    torch.float32: """add sub mul div.floor_rounding remainder fmod pow atan2 maximum clamp where exp expm1
-        log1p tanh sigmoid erf round sign isnan eq logical_xor nn.functional.gelu nn.functional.softplus
-        nn.functional.elu full_like arange sum mean amax argmax any var norm.inf logsumexp cumsum cumprod
-        cummax sort topk median to""",
-    torch.int64: """add div.trunc_rounding remainder bitwise_and bitwise_left_shift bitwise_not sum amin
-        argmin cumsum true_divide""",
-    torch.bool: "add mul logical_not any all sum",
+    torch.float32: """add div.floor_rounding pow atan2 where expm1 round logical_xor nn.functional.gelu sum
+        argmax var cumsum sort""",
+    torch.int64: "remainder bitwise_and amin",
+    torch.bool: "any",
 }
 
 
 def test_quick() -> None:
     cases = [c for dtype, names in QUICK.items() for c in harness.chosen(dtype, 1, names.split())]
-    assert len(cases) > 50
+    assert len(cases) > 15
     outcomes = harness.run(cases)
     assert not harness.unexpected(outcomes), "\n".join(harness.unexpected(outcomes))
 

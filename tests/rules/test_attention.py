@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Batch, Case, parity_fixture
+from conftest import Batch, Case, ids, parity_fixture
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
 torch.manual_seed(0)
@@ -18,20 +18,22 @@ LOWEST = torch.zeros(5, 7).masked_fill(~BOOL[0, 0], torch.finfo(torch.float32).m
 
 CASES = [
     Case("plain", lambda q, k, v: sdpa(q, k, v), [Q, K, V]),
-    Case("scale", lambda q, k, v: sdpa(q, k, v, scale=0.3), [Q, K, V]),
-    Case("causal", lambda q, k, v: sdpa(q, k, v, is_causal=True), [Q, K, V]),
-    Case("float_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, torch.randn(5, 7)]),
-    Case("infinite_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, INFINITE]),
-    Case("lowest_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, LOWEST]),
+    Case("scale", lambda q, k, v: sdpa(q, k, v, scale=0.3), [Q, K, V], slow=True),
+    Case("causal", lambda q, k, v: sdpa(q, k, v, is_causal=True), [Q, K, V], slow=True),
+    Case("float_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, torch.randn(5, 7)], slow=True),
+    Case("infinite_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, INFINITE], slow=True),
+    Case("lowest_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, LOWEST], slow=True),
     Case("bool_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, BOOL]),
-    Case("grouped", lambda q, k, v: sdpa(q, k, v, enable_gqa=True), GROUPED),
-    Case("grouped_causal", lambda q, k, v: sdpa(q, k, v, is_causal=True, enable_gqa=True), GROUPED),
-    Case("causal_longer", lambda q, k, v: sdpa(k, q, q, is_causal=True), [Q, K, V]),
-    Case("rank3", lambda q, k, v: sdpa(q, k, v), [Q[0], K[0], V[0]]),
+    Case("grouped", lambda q, k, v: sdpa(q, k, v, enable_gqa=True), GROUPED, slow=True),
+    Case(
+        "grouped_causal", lambda q, k, v: sdpa(q, k, v, is_causal=True, enable_gqa=True), GROUPED, slow=True
+    ),
+    Case("causal_longer", lambda q, k, v: sdpa(k, q, q, is_causal=True), [Q, K, V], slow=True),
+    Case("rank3", lambda q, k, v: sdpa(q, k, v), [Q[0], K[0], V[0]], slow=True),
 ]
 parity = parity_fixture(CASES)
 
 
-@pytest.mark.parametrize("id", [c.id for c in CASES])
+@pytest.mark.parametrize("id", ids(CASES))
 def test_equals_torch(parity: Batch, id: str) -> None:
     parity.check(id)

@@ -18,34 +18,39 @@ NAN = torch.full((3, 5), torch.nan)
 
 CASES = [
     Case("linear", lambda x, w, b: F.linear(x, w, b), [X, torch.randn(7, 4), torch.randn(7)]),
-    Case("linear_1d", lambda x, w: (F.linear(x[0, 0], w), F.linear(x, w[0])), [X, torch.randn(7, 4)]),
-    Case("matmul_ranks", lambda a, b, v, w: (a @ b, v @ w, a @ v, v @ b, v @ b.t().mT), [A, B, V, W]),
-    Case("matmul_batches", lambda x, y, b: (x @ y, x @ b, b.t() @ x.mT), [BATCH_A, BATCH_B, B]),
     Case(
-        "matmul_broadcasts",
-        lambda x, y: x @ y,
-        [torch.randn(2, 1, 3, 4), torch.randn(1, 5, 4, 2)],
+        "linear_1d", lambda x, w: (F.linear(x[0, 0], w), F.linear(x, w[0])), [X, torch.randn(7, 4)], slow=True
+    ),
+    Case("matmul_ranks", lambda a, b, v, w: (a @ b, v @ w, a @ v, v @ b, v @ b.t().mT), [A, B, V, W]),
+    Case("matmul_batches", lambda x, y, b: (x @ y, x @ b, b.t() @ x.mT), [BATCH_A, BATCH_B, B], slow=True),
+    Case(
+        "matmul_broadcasts", lambda x, y: x @ y, [torch.randn(2, 1, 3, 4), torch.randn(1, 5, 4, 2)], slow=True
     ),
     Case("matmul_row", lambda x, v: (x @ v, v @ x.mT), [BATCH_A, V], slow=True),
     Case("matmul_rank_differs", lambda x, y: x @ y, [torch.randn(3, 4), torch.randn(2, 2, 4, 5)], slow=True),
-    Case("bmm", lambda x, y: torch.bmm(x, y), [BATCH_A, BATCH_B]),
-    Case("mm", lambda a, b: torch.mm(a, b), [A, B]),
+    Case("bmm", lambda x, y: torch.bmm(x, y), [BATCH_A, BATCH_B], slow=True),
+    Case("mm", lambda a, b: torch.mm(a, b), [A, B], slow=True),
     Case("mv_dot", lambda a, v, w: (torch.mv(a, v), torch.dot(v, w), torch.vdot(v, w)), [A, V, W], slow=True),
     Case("addmm", lambda c, a, b: torch.addmm(c, a, b, beta=0.5, alpha=2), [torch.randn(5), A, B]),
-    Case("addmm_beta_0", lambda c, a, b: torch.addmm(c, a, b, beta=0), [NAN, A, B]),
+    Case("addmm_beta_0", lambda c, a, b: torch.addmm(c, a, b, beta=0), [NAN, A, B], slow=True),
     Case("addmv", lambda c, a, v: torch.addmv(c, a, v), [torch.randn(3), A, V], slow=True),
     Case(
-        "baddbmm", lambda c, x, y: torch.baddbmm(c, x, y, alpha=3), [torch.randn(1, 1, 5), BATCH_A, BATCH_B]
+        "baddbmm",
+        lambda c, x, y: torch.baddbmm(c, x, y, alpha=3),
+        [torch.randn(1, 1, 5), BATCH_A, BATCH_B],
+        slow=True,
     ),
     Case("matmul_empty", lambda a, b: (a[:, :0] @ b[:0], a[:0] @ b, a @ b[:, :0]), [A, B]),
-    Case("matmul_int", lambda a, b: a @ b, [torch.arange(6).view(2, 3), torch.arange(12).view(3, 4)]),
+    Case(
+        "matmul_int", lambda a, b: a @ b, [torch.arange(6).view(2, 3), torch.arange(12).view(3, 4)], slow=True
+    ),
     Case("matmul_double", lambda a, b: a @ b, [A.double(), B.double()], slow=True),
     Case("einsum", lambda x, y: torch.einsum("bij,bjk->bki", x, y), [BATCH_A, BATCH_B], slow=True),
     Case("softmax", lambda x: (x.softmax(-1), x.softmax(1), x.softmax(0)), [X]),
     Case("softmax_dtype", lambda i: i.softmax(0, dtype=torch.float32), [torch.arange(4)], slow=True),
     Case("softmax_scalar", lambda s: (s.softmax(0), s.log_softmax(-1)), [torch.tensor(3.0)], slow=True),
-    Case("softmax_infinite", lambda x: x.softmax(-1), [INF]),
-    Case("log_softmax", lambda x: (x.log_softmax(-1), x.log_softmax(0)), [X]),
+    Case("softmax_infinite", lambda x: x.softmax(-1), [INF], slow=True),
+    Case("log_softmax", lambda x: (x.log_softmax(-1), x.log_softmax(0)), [X], slow=True),
     Case("log_softmax_infinite", lambda x: x.log_softmax(-1), [INF], slow=True),
     Case("softmax_empty", lambda x: x.softmax(1), [torch.randn(0, 3)], slow=True),
 ]

@@ -32,7 +32,7 @@ def talk(seconds: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def recording() -> np.ndarray:
-    return talk(75)
+    return talk(50)
 
 
 def facts(result):
@@ -40,19 +40,23 @@ def facts(result):
     return result["text"], [(s["start"], s["end"], s["text"], s["tokens"]) for s in result["segments"]]
 
 
-@pytest.mark.parametrize("options", [{}, {"without_timestamps": True}, {"beam_size": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"without_timestamps": True}, pytest.param({"beam_size": 2}, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_a_batch_gives_what_each_window_gives_alone(model, recording, options):
     given = {"temperature": 0.0, "language": "en", **options}
     alone = model.transcribe(recording, batch_size=1, **given)
     assert facts(model.transcribe(recording, batch_size=4, **given)) == facts(alone)
-    assert len(alone["text"].split()) > 40
+    assert len(alone["text"].split()) > 25
 
 
 def test_segments_are_in_order_and_have_words(model, recording):
     found = list(model.segments(recording, batch_size=2, word_timestamps=True, temperature=0.0))
     starts = [s["start"] for s in found]
     assert starts == sorted(starts)
-    assert found[-1]["end"] > 60
+    assert found[-1]["end"] > 40
     assert [s["id"] for s in found] == list(range(len(found)))
     words = [w for s in found for w in s["words"]]
     assert "".join(w["word"] for w in words).split() == " ".join(s["text"] for s in found).split()
@@ -89,7 +93,7 @@ def test_a_finished_window_is_let_go_and_the_others_go_on(model):
     np.testing.assert_allclose([r.avg_logprob for r in together], [r.avg_logprob for r in alone], atol=1e-3)
 
 
-@pytest.mark.parametrize("clips", ["0", "3,50", "0,10,20,70", "74,200"])
+@pytest.mark.parametrize("clips", ["0", "3,40", "0,10,20,45", "49,200"])
 def test_the_windows_cover_each_clip_once(recording, clips):
     mel = LogMel([recording], 80)
     found = list(batched.limits(mel, clips))

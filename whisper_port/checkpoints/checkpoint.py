@@ -38,6 +38,14 @@ class Checkpoint:
         prefix = "encoder."
         return {k.removeprefix(prefix): v for k, v in self.state_dict.items() if k.startswith(prefix)}
 
+    def heads(self) -> torch.Tensor:
+        """The alignment heads, bool (layers, heads); openai's default is all of the upper layers'."""
+        if self.alignment_heads is not None:
+            return self.alignment_heads
+        heads = torch.zeros(self.dims.n_text_layer, self.dims.n_text_head, dtype=torch.bool)
+        heads[self.dims.n_text_layer // 2 :] = True
+        return heads
+
     def build(self) -> Whisper:
         """openai's own model on these tensors (shared, not copied), in eval mode."""
         model = meta_model(self.dims)
@@ -46,11 +54,7 @@ class Checkpoint:
         size = self.dims.n_text_ctx
         mask = torch.full((size, size), float("-inf")).triu_(1)
         model.decoder.register_buffer("mask", mask, persistent=False)
-        heads = self.alignment_heads
-        if heads is None:  # openai's own default: all heads of the upper half of the layers
-            heads = torch.zeros(self.dims.n_text_layer, self.dims.n_text_head, dtype=torch.bool)
-            heads[self.dims.n_text_layer // 2 :] = True
-        model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)
+        model.register_buffer("alignment_heads", self.heads().to_sparse(), persistent=False)
         return model.eval().requires_grad_(False)
 
 
