@@ -88,6 +88,10 @@ class Engine:
 
         return self._last_features(features, windows)  # type: ignore[no-any-return]
 
+    def forget(self) -> None:
+        """Drop the last windows, for a benchmark that runs one recording again and again."""
+        self._last_mel, self._last_features = _Last(), _Last()
+
     def buffer(self, array: np.ndarray) -> Buffer:
         """A MAX buffer on the device; on the CPU it is the array's own memory."""
         buffer = Buffer.from_numpy(np.require(array, requirements=["C", "W"]))

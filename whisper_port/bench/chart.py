@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from whisper_port.bench.encoder_peers import needs
-from whisper_port.bench.table import Benchmark
+from whisper_port.bench.table import Benchmark, figure_of
 
 OURS, THEIRS = "#1769aa", "#b7bfc7"
 
@@ -35,7 +35,7 @@ def write_chart(benchmark: Benchmark, path: Path) -> None:
         ecolor="#444444",
         capsize=3,
     )
-    axes.bar_label(bars, [f"{row.median_ms:.4g} ms" for row in rows], padding=4)
+    axes.bar_label(bars, [f"{figure_of(row.median_ms)} ms" for row in rows], padding=4)
     axes.set_title(benchmark.title, loc="left")
     axes.set_xlabel("median, ms (the line reaches to the minimum)")
     axes.set_xlim(0, max(medians) * 1.18)

@@ -91,7 +91,11 @@ PEERS: dict[str, Callable[[SpeechTask], Run]] = {
 
 
 def _transcribing(model: WhisperModel, task: SpeechTask, **more: Any) -> Run:
-    return lambda: str(model.transcribe(task.audio, **task.options, **more)["text"])
+    def run() -> str:
+        model.engine.forget()  # a batch of windows may be the whole recording
+        return str(model.transcribe(task.audio, **task.options, **more)["text"])
+
+    return run
 
 
 def _faster_whisper(task: SpeechTask, compute_type: str, batched: bool = False) -> Run:

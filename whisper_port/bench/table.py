@@ -53,8 +53,8 @@ class Benchmark:
         return [
             [
                 row.name,
-                _figure(row.median_ms),
-                _figure(row.minimum_ms),
+                figure_of(row.median_ms),
+                figure_of(row.minimum_ms),
                 "" if row.ratio is None else f"{row.ratio:.2f}",
                 "" if row.error is None else f"{row.error:.1e}",
                 row.note,
@@ -87,5 +87,6 @@ class Benchmark:
         return "\n".join([f"**{self.title}**", "", *lines, "", self.conditions(), *self.notes, ""])
 
 
-def _figure(ms: float) -> str:
+def figure_of(ms: float) -> str:
+    """Milliseconds in three figures or whole."""
     return f"{ms:.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 1 else f"{ms:.3f}"
