@@ -7,18 +7,17 @@ import torch
 
 from opinfo import harness
 
-# One sample each: an op of many rule families, in few compiles.
+# One sample each, of an op of many rule families: all of them take minutes to compile.
 QUICK = {
-    torch.float32: """add div.floor_rounding pow atan2 where expm1 round logical_xor nn.functional.gelu sum
-        argmax var cumsum sort""",
-    torch.int64: "remainder bitwise_and amin",
+    torch.float32: "add atan2 nn.functional.gelu argmax var sort",
+    torch.int64: "remainder bitwise_and",
     torch.bool: "any",
 }
 
 
 def test_quick() -> None:
     cases = [c for dtype, names in QUICK.items() for c in harness.chosen(dtype, 1, names.split())]
-    assert len(cases) > 15
+    assert len(cases) == 9
     outcomes = harness.run(cases)
     assert not harness.unexpected(outcomes), "\n".join(harness.unexpected(outcomes))
 

@@ -23,7 +23,7 @@ CASES = [
     Case("float_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, torch.randn(5, 7)], slow=True),
     Case("infinite_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, INFINITE], slow=True),
     Case("lowest_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, LOWEST], slow=True),
-    Case("bool_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, BOOL]),
+    Case("bool_mask", lambda q, k, v, m: sdpa(q, k, v, m), [Q, K, V, BOOL], slow=True),
     Case("grouped", lambda q, k, v: sdpa(q, k, v, enable_gqa=True), GROUPED, slow=True),
     Case(
         "grouped_causal", lambda q, k, v: sdpa(q, k, v, is_causal=True, enable_gqa=True), GROUPED, slow=True

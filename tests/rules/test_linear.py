@@ -21,7 +21,9 @@ CASES = [
     Case(
         "linear_1d", lambda x, w: (F.linear(x[0, 0], w), F.linear(x, w[0])), [X, torch.randn(7, 4)], slow=True
     ),
-    Case("matmul_ranks", lambda a, b, v, w: (a @ b, v @ w, a @ v, v @ b, v @ b.t().mT), [A, B, V, W]),
+    Case(
+        "matmul_ranks", lambda a, b, v, w: (a @ b, v @ w, a @ v, v @ b, v @ b.t().mT), [A, B, V, W], slow=True
+    ),
     Case("matmul_batches", lambda x, y, b: (x @ y, x @ b, b.t() @ x.mT), [BATCH_A, BATCH_B, B], slow=True),
     Case(
         "matmul_broadcasts", lambda x, y: x @ y, [torch.randn(2, 1, 3, 4), torch.randn(1, 5, 4, 2)], slow=True
@@ -31,7 +33,7 @@ CASES = [
     Case("bmm", lambda x, y: torch.bmm(x, y), [BATCH_A, BATCH_B], slow=True),
     Case("mm", lambda a, b: torch.mm(a, b), [A, B], slow=True),
     Case("mv_dot", lambda a, v, w: (torch.mv(a, v), torch.dot(v, w), torch.vdot(v, w)), [A, V, W], slow=True),
-    Case("addmm", lambda c, a, b: torch.addmm(c, a, b, beta=0.5, alpha=2), [torch.randn(5), A, B]),
+    Case("addmm", lambda c, a, b: torch.addmm(c, a, b, beta=0.5, alpha=2), [torch.randn(5), A, B], slow=True),
     Case("addmm_beta_0", lambda c, a, b: torch.addmm(c, a, b, beta=0), [NAN, A, B], slow=True),
     Case("addmv", lambda c, a, v: torch.addmv(c, a, v), [torch.randn(3), A, V], slow=True),
     Case(
@@ -60,6 +62,7 @@ DYNAMIC = [
         lambda x, w, y: (F.linear(x, w), x @ y.mT, (x @ y.mT).softmax(-1), x.softmax(1)),
         [X, torch.randn(7, 4), torch.randn(2, 3, 4)],
         dynamic_shapes=({0: Dim("b"), 1: Dim("n")}, None, {0: Dim("b"), 1: Dim("m")}),
+        slow=True,
     ),
 ]
 parity = parity_fixture([*CASES, *DYNAMIC])
@@ -70,6 +73,7 @@ def test_equals_torch(parity: Batch, id: str) -> None:
     parity.check(id)
 
 
+@pytest.mark.slow
 def test_one_compile_serves_other_sizes(parity: Batch) -> None:
     parity.check("dynamic")
     parity.check("dynamic", torch.randn(3, 2, 4), torch.randn(7, 4), torch.randn(3, 9, 4))

@@ -35,8 +35,9 @@ CASES = [
             F.adaptive_max_pool2d(x, (3, 2)),
         ),
         [NAN],
+        slow=True,
     ),
-    Case("max_pool_ties", lambda x: F.max_pool2d(x.float(), 3, 1, 1, return_indices=True), [TIES]),
+    Case("max_pool_ties", lambda x: F.max_pool2d(x.float(), 3, 1, 1, return_indices=True), [TIES], slow=True),
     Case("max_pool_1d_3d", lambda x, v: (F.max_pool1d(x, 3, 2, 1), F.max_pool3d(v, 2, padding=1)), [L, V]),
     Case("max_pool_int", lambda x: F.max_pool2d(x, 2, 1, 1), [TIES]),
     Case(
@@ -55,6 +56,7 @@ CASES = [
             F.avg_pool2d(x, (2, 3), divisor_override=5),
         ),
         [X],
+        slow=True,
     ),
     Case("avg_pool_1d_3d", lambda x, v: (F.avg_pool1d(x, 3, 2, 1), F.avg_pool3d(v, 2, 1, 1)), [L, V]),
     Case(
@@ -85,13 +87,21 @@ CASES = [
             F.pad(i, (1, 1), value=7),
         ),
         [X, TIES],
+        slow=True,
     ),
-    Case("pad_empty", lambda x: F.pad(x, (1, 1, 2, 0), value=3), [torch.randn(0, 2)]),
-    Case("adaptive_max_pool_3d", lambda v: F.adaptive_max_pool3d(v, (2, 3, 3), return_indices=True), [V]),
+    Case("pad_empty", lambda x: F.pad(x, (1, 1, 2, 0), value=3), [torch.randn(0, 2)], slow=True),
+    Case(
+        "adaptive_max_pool_3d",
+        lambda v: F.adaptive_max_pool3d(v, (2, 3, 3), return_indices=True),
+        [V],
+        slow=True,
+    ),
     Case(
         "unbatched", lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 3), F.adaptive_avg_pool2d(x, 4)), [X[0]]
     ),
-    Case("pool_empty", lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 2)), [torch.randn(0, 4, 5, 5)]),
+    Case(
+        "pool_empty", lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 2)), [torch.randn(0, 4, 5, 5)], slow=True
+    ),
 ]
 DYNAMIC = [
     Case(
@@ -105,6 +115,7 @@ DYNAMIC = [
         ),
         [X],
         dynamic_shapes=({0: Dim("batch"), 2: Dim("height", min=4, max=64), 3: Dim("width", min=4, max=64)},),
+        slow=True,
     ),
 ]
 parity = parity_fixture([*CASES, *DYNAMIC])
@@ -115,6 +126,7 @@ def test_equals_torch(parity: Batch, id: str) -> None:
     parity.check(id)
 
 
+@pytest.mark.slow
 def test_one_compile_serves_other_sizes(parity: Batch) -> None:
     parity.check("dynamic")
     for shape in ((1, 4, 4, 5), (3, 4, 16, 8)):
