@@ -65,6 +65,8 @@ def permutation(node: Any) -> list[int] | None:
     if not isinstance(node, Node) or node.target not in (aten.permute.default, aten.transpose.int):
         return None
     a, axes = arguments(node), list(range(rank(node)))
+    if not axes:  # torch lets a scalar be transposed
+        return axes
     if node.target == aten.permute.default:
         return [d % len(axes) for d in a["dims"]]
     i, j = a["dim0"] % len(axes), a["dim1"] % len(axes)

@@ -161,3 +161,12 @@ def test_a_rule_of_your_own_is_not_passed_over() -> None:
     with table.override(torch.ops.aten.linear.default, lambda ctx, input, weight, bias: input):
         captured = capture(Residual().eval(), (torch.randn(3, 6),), table=table)
     assert "aten.linear.default" in [str(n.target) for n in captured.program.graph.nodes]
+
+
+def test_a_scalar_may_be_transposed() -> None:
+    class Scalar(torch.nn.Module):
+        def forward(self, s):
+            return s.transpose(0, -1) + 1, s.permute(())
+
+    lowered = fxmax.lower(Scalar(), (torch.tensor(2.0),), device="cpu", compile=False, quiet=True)
+    assert lowered.report.ok
