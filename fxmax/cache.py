@@ -92,13 +92,10 @@ def find(key: Key) -> tuple[Path | None, str]:
     An entry that is damaged is removed, and is a miss.
     """
     folder = graphs_folder() / key.name
-    entry = _read(folder)
-    if entry is None:
-        if folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            return None, "an earlier compile was damaged; it is removed"
+    if not folder.exists():
         return None, _why_not(key)
-    if entry.key != key or sha256(folder / PROGRAM) != entry.sha256:
+    entry = _read(folder)
+    if entry is None or entry.key != key or sha256(folder / PROGRAM) != entry.sha256:
         shutil.rmtree(folder, ignore_errors=True)
         return None, "an earlier compile was damaged; it is removed"
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))

@@ -12,10 +12,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from whisper.audio import N_FRAMES
 from whisper.decoding import DecodingResult
-from whisper.timing import add_word_timestamps
 from whisper.tokenizer import Tokenizer
 from whisper.utils import get_end
 
@@ -76,16 +74,7 @@ class BatchedTranscription(Transcription):
                     continue
                 found = cut_whole(Window(seek, size, stride, tokenizer, result))
                 if options.word_timestamps:
-                    add_word_timestamps(
-                        segments=found,
-                        model=self.model,  # type: ignore[arg-type]
-                        tokenizer=tokenizer,
-                        mel=torch.from_numpy(one),
-                        num_frames=size,
-                        prepend_punctuations=options.prepend_punctuations,
-                        append_punctuations=options.append_punctuations,
-                        last_speech_timestamp=last_speech,
-                    )
+                    self._add_words(found, tokenizer, one, size, last_speech)
                     last_speech = get_end(found) or last_speech
                 yield from self._given(found)
 

@@ -127,16 +127,7 @@ class Transcription(Iterator[Segment]):
                 window = Window(seek, size, stride, tokenizer, result)
                 found, following = cut(window)
                 if options.word_timestamps:
-                    add_word_timestamps(
-                        segments=found,
-                        model=self.model,  # type: ignore[arg-type]
-                        tokenizer=tokenizer,
-                        mel=torch.from_numpy(frames),
-                        num_frames=size,
-                        prepend_punctuations=options.prepend_punctuations,
-                        append_punctuations=options.append_punctuations,
-                        last_speech_timestamp=last_speech,
-                    )
+                    self._add_words(found, tokenizer, frames, size, last_speech)
                     end = get_end(found)
                     if not window.ends_with_one_time and end is not None and end > window.start:
                         following = round(end * FRAMES_PER_SECOND)
@@ -155,6 +146,21 @@ class Transcription(Iterator[Segment]):
                 yield from self._given(found)
                 if not options.condition_on_previous_text or result.temperature > 0.5:
                     forgotten = len(self._tokens)
+
+    def _add_words(
+        self, found: list[Segment], tokenizer: Tokenizer, frames: np.ndarray, size: int, last_speech: float
+    ) -> None:
+        """Word times for a window's segments, in place, by openai's function."""
+        add_word_timestamps(
+            segments=found,
+            model=self.model,  # type: ignore[arg-type]
+            tokenizer=tokenizer,
+            mel=torch.from_numpy(frames),
+            num_frames=size,
+            prepend_punctuations=self.options.prepend_punctuations,
+            append_punctuations=self.options.append_punctuations,
+            last_speech_timestamp=last_speech,
+        )
 
     def _given(self, found: list[Segment]) -> Iterator[Segment]:
         """Keep, print and give a window's segments."""
