@@ -145,6 +145,7 @@ def _export(
     """Non-strict export, then strict; a plain dataclass that torch does not know is registered."""
     _register_dataclasses((args, kwargs))
     _register_caches(module)
+    args, kwargs = _each_its_own((args, kwargs))
     first: Exception | None = None
     for strict in (False, True):
         for _ in range(4):  # one more try for each output dataclass torch meets
@@ -165,6 +166,25 @@ def _export(
         f"  Fix the module (torch's text above says where), or export it yourself and pass the "
         f"ExportedProgram."
     ) from first
+
+
+def _each_its_own(inputs: Any) -> Any:
+    """`inputs` with a copy for each tensor that is there before.
+
+    torch.export takes one tensor given for two inputs for one input, and the other would be ignored.
+    """
+    ids = [id(x) for x in pytree.tree_leaves(inputs) if isinstance(x, torch.Tensor)]
+    if len(set(ids)) == len(ids):
+        return inputs
+    seen: set[int] = set()
+
+    def own(x: torch.Tensor) -> torch.Tensor:
+        if id(x) in seen:
+            return x.detach().clone()
+        seen.add(id(x))
+        return x
+
+    return pytree.tree_map_only(torch.Tensor, own, inputs)
 
 
 def _line(error: Exception | None) -> str:

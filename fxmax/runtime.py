@@ -84,10 +84,12 @@ def compile_graph(
 def _compile(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path]) -> CompiledModel:
     check_cache_folder()
     session = devices.session(device)
+    # A Graph brings its own packages; given twice, MAX's constant folding refuses them.
+    extensions = list(kernels) if isinstance(graph, Module) and kernels else None
 
     @in_default_mlir_context
     def work() -> CompiledModel:
-        return session.compile(graph, custom_extensions=list(kernels) or None)
+        return session.compile(graph, custom_extensions=extensions)
 
     try:
         return _interruptible(work)

@@ -304,3 +304,23 @@ def test_a_mask_of_infinities_that_the_module_makes_is_no_cause_for_a_warning() 
         warnings.simplefilter("error")
         compiled = fxmax.lower(Masked(), (x,), device="cpu", quiet=True)
     assert_same(compiled(x), Masked()(x))
+
+
+class Constants(nn.Module):
+    """A linear, which is a kernel of ours, beside what MAX folds as it compiles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 6)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) + 2 * torch.arange(6) - self.layer(y)
+
+
+def test_one_tensor_as_the_example_of_two_inputs_is_two_inputs() -> None:
+    """And a kernel of ours compiles beside constants that MAX folds, in a graph alone."""
+    module, example = Constants().eval(), torch.randn(3, 4)
+    lowered = fxmax.lower(module, (example, example), device="cpu", quiet=True)
+    x, y = torch.randn(3, 4), torch.randn(3, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(lowered(x, y), module(x, y))
