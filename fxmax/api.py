@@ -77,7 +77,8 @@ def lower(  # type: ignore[misc]  # the overloads leave the options to this sign
         state_dict: the checkpoint to bind, by FQN (default: the module's own tensors).
         passes: names of the graph rewrites to run (default: all, see `fxmax.passes.PASSES`).
         dtype: `int8` stores the weights of linears (and of logits tied to an embedding) as int8 with
-            a scale a row, on the CPU (default: weights keep their dtype).
+            a scale a row, on the CPU; `int8_dynamic` also rounds what goes into them to int8, 128
+            features to a scale, for CPUs with an int8 dot product (default: as they are).
         unsupported: what to do with ops that can't be lowered: `error` refuses the module;
             `torch` runs them in torch, between parts on MAX, and the report says which and why.
         quiet: show no progress on stderr.

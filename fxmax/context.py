@@ -88,6 +88,12 @@ class Context:
         write(boundary.buffers[placeholder])
         return boundary.load(placeholder)
 
+    def buffer(self, value: TensorValue) -> BufferValue | None:
+        """The mutable input that holds `value` at this point of the graph, if one does."""
+        boundary = self._lowerer.boundary
+        names = [name for name, held in boundary.written.items() if held is value]
+        return boundary.buffers[names[0]] if names else None
+
     def size_tensor(self, dim: Dim | int) -> TensorValue:
         """A size as a 0-d int64 tensor on the graph's device."""
         value = ops.shape_to_tensor([dim]).reshape([])

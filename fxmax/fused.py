@@ -1,8 +1,8 @@
 """Torch ops that passes put in place of several: what they compute is written here, in torch.
 
 Rules lower them like any other overload; `fxmax.verify` and torch itself run these definitions.
-Layouts are the fast kernels': attention is (batch, seq, heads, dim), convolution (batch, length,
-channels).
+Layouts are the fast kernels': attention is (batch, seq, heads, dim), or heads first where keys and
+values are a cache; convolution is (batch, length, channels).
 """
 
 from __future__ import annotations
@@ -43,6 +43,34 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float | None) ->
     return F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2).contiguous()
 
 
+def cached_attention(
+    query: Tensor,
+    key: Tensor,
+    key_scales: Tensor | None,
+    value: Tensor,
+    value_scales: Tensor | None,
+    keys: int | None,
+    scale: float | None,
+) -> Tensor:
+    """softmax(scale · q kᵀ) v over (batch, heads, seq, dim), with keys and values as a cache holds them.
+
+    They may be int8 times scales (…, seq, 1), have their batch in several axes, (…, heads, seq, dim), and
+    be places of which the first `keys` are in use (None: all).
+    """
+    k, v = (
+        (x if scales is None else x * scales).flatten(0, -4)[:, :, :keys]
+        for x, scales in ((key, key_scales), (value, value_scales))
+    )
+    return F.scaled_dot_product_attention(query, k, v, scale=scale)
+
+
+def write_places(self: Tensor, src: Tensor, dim: int, first: int) -> Tensor:
+    """`self` with `src` in the places from `first` on of one axis."""
+    result = self.clone()
+    result.narrow(dim, first, src.shape[dim]).copy_(src)
+    return result
+
+
 def _linear_type(input: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     return input.new_empty([*input.shape[:-1], weight.shape[0]])
 
@@ -58,6 +86,14 @@ def _attention_type(query: Tensor, key: Tensor, value: Tensor, scale: float | No
     return query.new_empty([*query.shape[:-1], value.shape[-1]])
 
 
+def _cached_attention_type(query: Tensor, *rest: Any) -> Tensor:
+    return query.new_empty(query.shape)
+
+
+def _write_places_type(self: Tensor, *rest: Any) -> Tensor:
+    return self.new_empty(self.shape)
+
+
 for _fn, _type, _schema in (
     (
         linear,
@@ -70,6 +106,13 @@ for _fn, _type, _schema in (
         "(Tensor input, Tensor weight, Tensor? bias, int stride, int padding, str act) -> Tensor",
     ),
     (attention, _attention_type, "(Tensor query, Tensor key, Tensor value, float? scale) -> Tensor"),
+    (
+        cached_attention,
+        _cached_attention_type,
+        "(Tensor query, Tensor key, Tensor? key_scales, Tensor value, Tensor? value_scales, SymInt? keys, "
+        "float? scale) -> Tensor",
+    ),
+    (write_places, _write_places_type, "(Tensor self, Tensor src, int dim, SymInt first) -> Tensor"),
 ):
     library.define(_fn.__name__ + _schema)
     library.impl(_fn.__name__, _fn, "CompositeExplicitAutograd")

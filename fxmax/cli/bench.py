@@ -17,7 +17,7 @@ WARM_UP = 2
 @click.argument("target")
 @click.option("--runs", default=20, show_default=True, help="Timed calls of each side.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, gpu or gpu:N.")
-@click.option("--dtype", type=click.Choice(["int8"]), help="Store weights as int8.")
+@click.option("--dtype", type=click.Choice(["int8", "int8_dynamic"]), help="As fxmax.lower's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def bench(target: str, runs: int, device: str, dtype: str | None, as_json: bool, quiet: bool) -> int:

@@ -18,6 +18,7 @@ from fxmax.runtime import check_cache_folder
 
 ELEMENTWISE = Path(__file__).parent / "elementwise"  # one value in, one out: MAX fuses them
 GEMM = Path(__file__).parent / "gemm"  # float32 matrix products, convolution and attention on the CPU
+BUFFERS = Path(__file__).parent / "buffers"  # writing into mutable inputs
 WINDOWS = Path(__file__).parent / "windows"  # pooling
 ROWS = Path(__file__).parent / "rows"  # along the last axis of a matrix: sorts, scans, extrema
 

@@ -12,15 +12,22 @@ from typing import Any
 import numpy as np
 
 PANEL, BLOCK = 32, 16  # tile.mojo: PANEL and KB
+GROUP = 128  # dot.mojo
 
 
 def panels(weight: Any) -> Any:
     """(n, k) → (n / PANEL, k, PANEL), both padded with zeros."""
+    padded = _padded(weight, BLOCK)
+    return padded.reshape(-1, PANEL, padded.shape[1]).swapaxes(1, 2)
+
+
+def _padded(weight: Any, block: int) -> Any:
+    """(n, k) with zeros up to whole panels and whole blocks of k."""
     n, k = weight.shape
-    shape = (n + -n % PANEL, k + -k % BLOCK)
+    shape = (n + -n % PANEL, k + -k % block)
     padded = np.zeros(shape, weight.dtype) if isinstance(weight, np.ndarray) else weight.new_zeros(shape)
     padded[:n, :k] = weight
-    return padded.reshape(-1, PANEL, shape[1]).swapaxes(1, 2)
+    return padded
 
 
 def window_panels(weight: Any) -> Any:
@@ -51,12 +58,21 @@ def int8_panels(weight: Any) -> Any:
     return panels(rounded(weight))
 
 
+def int8_quads(weight: Any) -> Any:
+    """(n, k) → (n / PANEL, k / 4, PANEL · 4) int8: four of k side by side, for dot.mojo."""
+    padded = _padded(rounded(weight), GROUP)
+    quads = padded.reshape(-1, PANEL, padded.shape[1] // 4, 4).swapaxes(1, 2)
+    return quads.reshape(*quads.shape[:2], -1)
+
+
 # A slot's layout → the function that makes it.
 INT8, INT8_SCALES = "int8 panels, a scale a row", "row scales"
+INT8_QUADS = "int8 panels of quads, a scale a row"
 PACKINGS: dict[str, Callable[[Any], Any]] = {
     "panels": panels,
     "window panels": window_panels,
     INT8: int8_panels,
+    INT8_QUADS: int8_quads,
     INT8_SCALES: scales,
 }
-SMALLER = (INT8, INT8_SCALES)  # than the weight itself: an artifact with weights holds these
+SMALLER = (INT8, INT8_QUADS, INT8_SCALES)  # than the weight itself: an artifact with weights holds these

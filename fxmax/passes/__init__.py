@@ -13,6 +13,7 @@ from torch.fx import Node
 import fxmax.fused
 from fxmax.errors import FxmaxError
 from fxmax.passes.attention_layout import attention_layout
+from fxmax.passes.cached_attention import cached_attention
 from fxmax.passes.conv_layout import conv_layout
 from fxmax.passes.drop_asserts import drop_asserts
 from fxmax.passes.fold_permutes import fold_permutes
@@ -28,6 +29,7 @@ PASSES: dict[str, Pass] = {
     "drop_asserts": drop_asserts,
     "linear_layout": linear_layout,
     "conv_layout": conv_layout,
+    "cached_attention": cached_attention,
     "attention_layout": attention_layout,
     "fold_permutes": fold_permutes,
     "fuse_linear": fuse_linear,
@@ -40,6 +42,15 @@ aten, fused = torch.ops.aten, torch.ops.fxmax
 NEEDS: dict[str, tuple[OpOverload, ...]] = {
     "linear_layout": (aten.matmul.default, aten.mm.default, aten.addmm.default, aten.linear.default),
     "conv_layout": (aten.conv1d.default, aten.permute.default, fused.conv1d.default),
+    "cached_attention": (
+        aten.scaled_dot_product_attention.default,
+        aten.mul.Tensor,
+        aten.slice.Tensor,
+        aten.slice_scatter.default,
+        aten.copy.default,
+        fused.cached_attention.default,
+        fused.write_places.default,
+    ),
     "attention_layout": (
         aten.scaled_dot_product_attention.default,
         aten.permute.default,

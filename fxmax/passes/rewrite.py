@@ -81,3 +81,11 @@ def parameters(program: ExportedProgram) -> set[str]:
     return {
         s.arg.name for s in program.graph_signature.input_specs if s.kind in kinds and s.target not in mutated
     }
+
+
+def mutated_inputs(program: ExportedProgram) -> set[str]:
+    """Names of the placeholders that the module writes to: its buffers, and what it was given."""
+    signature = program.graph_signature
+    buffers = set(signature.buffers_to_mutate.values())
+    names = {name for name, fqn in signature.inputs_to_buffers.items() if fqn in buffers}
+    return names | set(signature.user_inputs_to_mutate.values())

@@ -6,6 +6,7 @@ from fxmax.rules import (  # noqa: F401
     arrange,
     attention,
     bag,
+    cached,
     compare,
     conv,
     copies,

@@ -62,8 +62,12 @@ def packed_linear(
     bias: TensorValue | None,
     residual: TensorValue | None,
     act: str,
+    dynamic: bool = False,
 ) -> TensorValue:
-    """The kernel's call: `packed` is in panels, float32, or int8 with `scales` (features,)."""
+    """The kernel's call: `packed` is in panels, float32, or int8 with `scales` (features,).
+
+    `dynamic` rounds `input` to int8 too; `packed` is then in panels of quads.
+    """
     features = ctx.out.shape[-1]
     x = ops.reshape(input, [-1, input.shape[-1]])
     none = ctx.full(0, [1], DType.float32)
@@ -78,7 +82,12 @@ def packed_linear(
             x if residual is None else ops.reshape(residual, [-1, features]),
         ],
         [TensorType(DType.float32, [x.shape[0], features], ctx.device)],
-        parameters={"activation": act, "has_bias": bias is not None, "has_residual": residual is not None},
+        parameters={
+            "dynamic": dynamic,
+            "activation": act,
+            "has_bias": bias is not None,
+            "has_residual": residual is not None,
+        },
     )[0].tensor
     return ops.reshape(y, ctx.out.shape)
 

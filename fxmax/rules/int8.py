@@ -1,8 +1,9 @@
-"""Weight-only int8: a linear's weight as int8 with a float32 scale for each output feature.
+"""Int8 linears: the weight as int8 with a float32 scale for each output feature.
 
-Not in the default table: `quantized(table, "int8")` is that table with these rules over it, which
-is what `dtype="int8"` asks for. Weights are quantized when a checkpoint is bound, so any float
-checkpoint will do. Activations and sums stay float32.
+Not in the default table: `quantized(table, dtype)` is that table with these rules over it, which is
+what `fxmax.lower(dtype=)` asks for. Weights are quantized when a checkpoint is bound, so any float
+checkpoint will do. With `int8` activations and sums stay float32. With `int8_dynamic` the rows that
+go into a linear are rounded to int8 as well, 128 features to a scale, for the CPU's int8 dot product.
 """
 
 from __future__ import annotations
@@ -16,12 +17,18 @@ from max.graph import DeviceRef, TensorValue
 from fxmax.context import Context, PendingWeight
 from fxmax.errors import DeviceError, FxmaxError
 from fxmax.kernels import GEMM
-from fxmax.kernels.panels import INT8, INT8_SCALES, int8_panels, scales
+from fxmax.kernels.panels import INT8, INT8_QUADS, INT8_SCALES, int8_panels, int8_quads, scales
+from fxmax.machine import cpu_features
 from fxmax.rules import fused
 from fxmax.rules.sizes import has_zero
 from fxmax.table import RuleTable
 
-DTYPES = ("int8",)
+DTYPES = ("int8", "int8_dynamic")
+
+
+def has_int8_dot() -> bool:
+    """Whether this CPU multiplies bytes by fours, which `int8_dynamic` is built on."""
+    return bool({"avx512_vnni", "avx_vnni"} & set(cpu_features()))
 
 
 def quantized(
@@ -42,9 +49,15 @@ def quantized(
         raise DeviceError(f"dtype={dtype!r} is for the CPU; on {device} leave it out, or pass device='cpu'")
     if passes is not None and "fuse_linear" not in passes:
         raise FxmaxError(f"dtype={dtype!r} needs the pass fuse_linear, and passes={list(passes)} lacks it")
+    if dtype == "int8_dynamic" and not has_int8_dot():
+        raise DeviceError(
+            f"dtype={dtype!r} needs a CPU with an int8 dot product (AVX-512 VNNI or AVX-VNNI), and this one "
+            "has none: dtype='int8' does without"
+        )
     private = RuleTable(parent=table)
     target = torch.ops.fxmax.linear.default
-    private.rule(target, override=True, relays=("weight",), kernels=GEMM)(linear)
+    fn = dynamic_linear if dtype == "int8_dynamic" else linear
+    private.rule(target, override=True, relays=("weight",), kernels=GEMM)(fn)
     return private
 
 
@@ -56,11 +69,35 @@ def linear(
     residual: TensorValue | None,
     act: str,
 ) -> TensorValue:
+    return _linear(ctx, input, weight, bias, residual, act, False)
+
+
+def dynamic_linear(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | PendingWeight,
+    bias: TensorValue | None,
+    residual: TensorValue | None,
+    act: str,
+) -> TensorValue:
+    return _linear(ctx, input, weight, bias, residual, act, True)
+
+
+def _linear(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | PendingWeight,
+    bias: TensorValue | None,
+    residual: TensorValue | None,
+    act: str,
+    dynamic: bool,
+) -> TensorValue:
     if not fused.fast(ctx, weight) or has_zero([input.shape[-1]]):
         return fused.linear(ctx, input, weight, bias, residual, act)
     scale = ctx.relaid(weight, INT8_SCALES, scales, _never, DType.float32)
-    packed = ctx.relaid(weight, INT8, int8_panels, _never, DType.int8)
-    return fused.packed_linear(ctx, input, packed, scale, bias, residual, act)
+    layout, pack = (INT8_QUADS, int8_quads) if dynamic else (INT8, int8_panels)
+    packed = ctx.relaid(weight, layout, pack, _never, DType.int8)
+    return fused.packed_linear(ctx, input, packed, scale, bias, residual, act, dynamic)
 
 
 def _never(x: TensorValue) -> TensorValue:

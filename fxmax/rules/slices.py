@@ -41,14 +41,14 @@ def slice_scatter(
     first = _first(ctx, self, at, start)
     count = ctx.meta("src").shape[at]
     size = src.shape[at] if isinstance(count, torch.SymInt) else Dim(count)
-    return _written(ctx, self, src, at, first, size, apart)
+    return written(ctx, self, src, at, first, size, apart)
 
 
 @rule(aten.select_scatter.default)
 def select_scatter(ctx: Context, self: TensorValue, src: TensorValue, dim: int, index: Any) -> TensorValue:
     at = axis(dim, self.rank)
     first = from_front(ctx, "index", index, self.shape[at])
-    return _written(ctx, self, ops.unsqueeze(src, at), at, first, Dim(1), 1)
+    return written(ctx, self, ops.unsqueeze(src, at), at, first, Dim(1), 1)
 
 
 @rule(aten.copy.default)
@@ -65,7 +65,7 @@ def _first(ctx: Context, x: TensorValue, at: int, start: Any) -> Any:
     return 0 if start is None else clamped(from_front(ctx, "start", start, size), size)
 
 
-def _written(
+def written(
     ctx: Context, x: TensorValue, src: TensorValue, at: int, start: Any, count: Any, step: int
 ) -> TensorValue:
     """`x` with `src` at `count` places of one axis, from `start`, `step` apart."""

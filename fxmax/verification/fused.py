@@ -48,6 +48,16 @@ def _attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     return attention(plain, y.transpose(1, 2)).transpose(1, 2)
 
 
+def _cached_attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    """`aten.scaled_dot_product_attention`'s: what int8 stands for is exact, and its scale one product."""
+    plain = {n: bound[n] for n in ("query", "scale")} | {"attn_mask": None, "is_causal": False}
+    for n in ("key", "value"):
+        scales = bound[f"{n}_scales"]
+        x = bound[n].double() if scales is None else bound[n].double() * scales.double()
+        plain[n] = x[:, :, : bound["keys"]]
+    return attention(plain, y) + POINTWISE * y.double().abs()
+
+
 def _double(value: Any) -> Any:
     return value.double() if isinstance(value, torch.Tensor) else value
 
@@ -56,4 +66,5 @@ FUSED: dict[Any, Callable[[Bound, torch.Tensor], torch.Tensor]] = {
     torch.ops.fxmax.linear: _linear,
     torch.ops.fxmax.conv1d: _conv1d,
     torch.ops.fxmax.attention: _attention,
+    torch.ops.fxmax.cached_attention: _cached_attention,
 }

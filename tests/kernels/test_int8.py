@@ -1,4 +1,4 @@
-"""`dtype="int8"`: the product with dequantized weights, at rows around every tile edge."""
+"""`dtype="int8"` and `int8_dynamic`: products with dequantized weights, at rows around every tile edge."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import fxmax
-from fxmax.kernels.panels import PACKINGS, SMALLER, rounded, scales
+from fxmax.kernels.panels import GROUP, PACKINGS, SMALLER, rounded, scales
+from fxmax.rules import int8
 
 
 class Mlp(nn.Module):
@@ -63,6 +64,61 @@ def test_equals_the_dequantized_product(compiled: dict[str, fxmax.Compiled], row
     x = torch.randn(rows, 20)
     hidden = F.gelu(F.linear(x, dequantized(state["up.weight"]), state["up.bias"]))
     assert_same(compiled["mlp"](x), x + hidden @ dequantized(state["down.weight"]).T)
+
+
+@pytest.fixture(scope="module")
+def dynamic() -> fxmax.Compiled:
+    if not int8.has_int8_dot():
+        pytest.skip("this CPU has no int8 dot product")
+    torch.manual_seed(0)
+    example = (torch.randn(5, 200),)
+    return fxmax.lower(
+        Wide().eval(), example, dynamic_shapes=({0: ROWS},), dtype="int8_dynamic", device="cpu", quiet=True
+    )
+
+
+class Wide(nn.Module):
+    """More features than a group, and not a whole number of groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(200, 300)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.up(x))
+
+
+def in_groups(x: torch.Tensor) -> torch.Tensor:
+    """Each group of each row in steps of a 127th of its largest value."""
+    groups = F.pad(x, (0, -x.shape[-1] % GROUP)).unflatten(-1, (-1, GROUP))
+    step = groups.abs().amax(-1, keepdim=True) / 127
+    units = torch.where(step > 0, groups / step, 0).round()
+    return (units * step).flatten(-2)[..., : x.shape[-1]]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 5, 12, 13, 64])
+def test_dynamic_equals_the_product_of_what_was_rounded(dynamic: fxmax.Compiled, rows: int) -> None:
+    x = torch.randn(rows, 200)
+    x[0] = 0
+    x[-1, 150:] *= 1000  # coarsens the second group alone
+    state = dynamic.state_dict()
+    expected = F.relu(F.linear(in_groups(x), dequantized(state["up.weight"]), state["up.bias"]))
+    # A value halfway between two steps may go either way: one of 200 terms, by a step.
+    assert_same(dynamic(x), expected, 1e-4)
+    assert dynamic.report.layouts == {"up.weight": "int8 panels of quads, a scale a row"}
+
+
+def test_dynamic_is_close_to_float(dynamic: fxmax.Compiled) -> None:
+    x = torch.randn(64, 200)
+    state = dynamic.state_dict()
+    wanted = F.relu(F.linear(x, state["up.weight"], state["up.bias"]))
+    assert 1e-4 < ((dynamic(x) - wanted).abs().max() / wanted.abs().max()) < 1e-2
+
+
+def test_a_cpu_without_the_instruction_is_told_what_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "has_int8_dot", lambda: False)
+    with pytest.raises(fxmax.DeviceError, match="dtype='int8' does without"):
+        fxmax.explain(nn.Linear(3, 3), (torch.randn(1, 3),), device="cpu", quiet=True, dtype="int8_dynamic")
 
 
 def test_tied_logits_are_int8_and_the_lookup_is_not(compiled: dict[str, fxmax.Compiled]) -> None:

@@ -1,6 +1,7 @@
 """`act(x @ w.T + bias) + residual` with w in packed panels: bias, activation and sum cost no pass.
 
-w is float32, or int8 with a float32 scale for each of its rows, which multiplies the sums.
+w is float32, or int8 with a float32 scale for each of its rows, which multiplies the sums. With
+int8 weights x may be rounded to int8 too (`dynamic`), in groups, as its rows are packed.
 """
 
 import extensibility
@@ -9,7 +10,9 @@ from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 from max.runtime.asyncrt import parallelism_level
 from std.math import erf, exp, tanh
+from std.sys import size_of
 
+from .dot import GROUP, I8, Rounded, dot_product
 from .tile import (
     F32, KB, MR, NR, NV, Packed, Ptr, Vector, W, ceil_div, load, pack_window, panel, scratch, store, tile_product,
 )
@@ -52,26 +55,34 @@ struct Rows(ImplicitlyCopyable, Movable):
             var start = (first + r) * self.stride - self.shift
             pack_window(self.x.unsafe_offset(start), -start, min(k, self.length - start), k, a, r)
 
+    def round(self, first: Int, rows: Int, k: Int, a: Rounded):
+        for r in range(rows):
+            var start = (first + r) * self.stride - self.shift
+            a.pack_window(self.x.unsafe_offset(start), -start, min(k, self.length - start), k, r)
+
 
 def matmul[
-    dtype: DType, activation: StaticString, has_bias: Bool, has_residual: Bool
+    dtype: DType, dynamic: Bool, activation: StaticString, has_bias: Bool, has_residual: Bool
 ](
     rows_of: Rows, w: Packed[dtype], scales: Ptr, bias: Ptr, residual: Ptr,
     result: Ptr, m: Int, n: Int, k: Int, threads: Int,
 ) raises:
     """The product (m, n) of m rows of k floats and the packed panels w."""
-    var kp = ceil_div(k, KB) * KB
+    comptime step = GROUP if dynamic else KB
+    var kp = ceil_div(k, step) * step
     var panels = ceil_div(n, NR)
     var tiles = ceil_div(m, MR)
     var by_rows = tiles >= 2 * threads
-    var workers = threads if 2 * m * n * k >= SERIAL_FLOPS else 1
-    var chunk = max(4, PANEL_BYTES // (kp * NR * 4))
+    # The int8 dot product does four times as much in the time.
+    var workers = threads if 2 * m * n * k >= SERIAL_FLOPS * (4 if dynamic else 1) else 1
+    var chunk = max(4, PANEL_BYTES // (kp * NR * size_of[dtype]()))
 
     def work(t: Int) raises {
         var rows_of, var w, var scales, var bias, var residual, var result,
         var m, var n, var k, var kp, var panels, var tiles, var by_rows, var workers, var chunk,
     }:
-        var a = scratch(MR * kp)
+        var a = scratch(0 if dynamic else MR * kp)
+        var rounded = Rounded(kp if dynamic else 0)
         var tile_from = tiles * t // workers if by_rows else 0
         var tile_to = tiles * (t + 1) // workers if by_rows else tiles
         var panel_from = 0 if by_rows else panels * t // workers
@@ -80,9 +91,16 @@ def matmul[
             for tile in range(tile_from, tile_to):
                 var i = tile * MR
                 var rows = min(MR, m - i)
-                rows_of.pack(i, rows, k, a)
+                comptime if dynamic:
+                    rows_of.round(i, rows, k, rounded)
+                else:
+                    rows_of.pack(i, rows, k, a)
                 for p in range(first, min(first + chunk, panel_to)):
-                    var acc = tile_product(rows, a, panel(w, p * NR, kp), kp)
+                    var acc: Array[Vector, MR * NV]
+                    comptime if dynamic:
+                        acc = dot_product(rows, rounded, rebind[Packed[I8]](w), p * NR, kp)
+                    else:
+                        acc = tile_product(rows, a, panel(w, p * NR, kp), kp)
                     comptime for v in range(NV):
                         var j = p * NR + v * W
                         if j < n:
@@ -100,6 +118,7 @@ def matmul[
                                         y += load(residual.unsafe_offset(at), n - j)
                                     store(result.unsafe_offset(at), y, n - j)
         a.unsafe_free()
+        rounded.free()
 
     if workers == 1:
         work(0)
@@ -113,7 +132,8 @@ struct Linear:
 
     @staticmethod
     def execute[
-        dtype: DType, activation: StaticString, has_bias: Bool, has_residual: Bool, target: StaticString
+        dtype: DType, dynamic: Bool, activation: StaticString, has_bias: Bool, has_residual: Bool,
+        target: StaticString,
     ](
         result: OutputTensor[dtype=F32, rank=2, ...],
         x: InputTensor[dtype=F32, rank=2, ...],
@@ -125,7 +145,7 @@ struct Linear:
     ) raises:
         var m = x.dim_size(0)
         var k = x.dim_size(1)
-        matmul[dtype, activation, has_bias, has_residual](
+        matmul[dtype, dynamic, activation, has_bias, has_residual](
             Rows(rebind[Ptr](x.unsafe_ptr()), k, 0, m * k), rebind[Packed[dtype]](w.unsafe_ptr()),
             rebind[Ptr](scales.unsafe_ptr()), rebind[Ptr](bias.unsafe_ptr()),
             rebind[Ptr](residual.unsafe_ptr()), rebind[Ptr](result.unsafe_ptr()),
@@ -155,7 +175,7 @@ struct Conv1d:
         for i in range(x.dim_size(0)):
             var xp = rebind[Ptr](x.unsafe_ptr()).unsafe_offset(i * length * c)
             var op = rebind[Ptr](result.unsafe_ptr()).unsafe_offset(i * m * n)
-            matmul[F32, activation, has_bias, False](
+            matmul[F32, False, activation, has_bias, False](
                 Rows(xp, stride * c, padding * c, length * c), rebind[Ptr](w.unsafe_ptr()), b, b, b,
                 op, m, n, taps * c, parallelism_level(None),
             )
