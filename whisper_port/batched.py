@@ -2,12 +2,14 @@
 
 Windows are cut where the recording is quietest, between two thirds of a window and all of it, so that
 few words are split; `clip_timestamps` sets limits of your own (a voice detector's, for example). What
-a batch gives for a window is what the window gives alone.
+a batch gives for a window is what the window gives alone. Where a window's text ends before its sound
+does, the rest is a window of a later batch: openai-whisper's sliding window goes on from there, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from whisper.utils import get_end
 from whisper_port.audio import Audio
 from whisper_port.mel import LogMel
 from whisper_port.options import clips
-from whisper_port.segments import Segment, Window, cut_whole
+from whisper_port.segments import Segment, Window, cut, cut_whole
 from whisper_port.transcribe import Transcription
 
 if TYPE_CHECKING:
@@ -28,7 +30,31 @@ if TYPE_CHECKING:
 
 LEAST = 2 * N_FRAMES // 3  # frames of a window that is not a clip's last
 SMOOTH = 20  # frames (0.2 s) that loudness is averaged over: a stop inside a word is shorter
+REST = 100  # frames (1 s) that are worth a window of their own
 QUIET = 0.1  # of the way from the quietest place to the median is quiet enough
+
+
+@dataclass(frozen=True)
+class Place:
+    """A window to decode, or the rest of one: the limits it belongs to, by number, and its frames."""
+
+    turn: int
+    seek: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.seek + self.size
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a window gave: its segments, its log-mel and frames of sound, and how many of them are done."""
+
+    found: list[Segment]
+    frames: np.ndarray
+    size: int
+    done: int
 
 
 def start(model: WhisperModel, audio: Audio, batch_size: int | None = None, **options: Any) -> Transcription:
@@ -64,19 +90,37 @@ class BatchedTranscription(Transcription):
             prompt = tokenizer.encode(" " + options.initial_prompt.strip())
         stride = N_FRAMES // self.model.dims.n_audio_ctx
         last_speech = 0.0
-        places = limits(mel, options.clip_timestamps)
-        while batch := list(islice(places, self.batch_size)):
-            frames = np.stack([mel.window(seek, size) for seek, size in batch])
+        fresh = (Place(i, *limit) for i, limit in enumerate(limits(mel, options.clip_timestamps)))
+        rests: list[Place] = []
+        given: dict[int, list[Given]] = {}
+        turn = 0
+        while batch := [*rests, *islice(fresh, self.batch_size - len(rests))]:
+            rests = []
+            frames = np.stack([mel.window(place.seek, place.size) for place in batch])
             results = self._decode_batch(frames, prompt)
-            for (seek, size), one, result in zip(batch, frames, results, strict=True):
-                bar.update(size)
-                if options.is_silence(result):
-                    continue
-                found = cut_whole(Window(seek, size, stride, tokenizer, result))
-                if options.word_timestamps:
-                    self._add_words(found, tokenizer, one, size, last_speech)
-                    last_speech = get_end(found) or last_speech
-                yield from self._given(found)
+            for place, one, result in zip(batch, frames, results, strict=True):
+                found, following = self._cut(Window(place.seek, place.size, stride, tokenizer, result))
+                given.setdefault(place.turn, []).append(Given(found, one, place.size, following - place.seek))
+                if following < place.end:
+                    rests.append(Place(place.turn, following, place.end - following))
+            while turn in given and all(rest.turn != turn for rest in rests):
+                for part in given.pop(turn):
+                    bar.update(part.done)
+                    if options.word_timestamps and part.found:
+                        self._add_words(part.found, tokenizer, part.frames, part.size, last_speech)
+                        last_speech = get_end(part.found) or last_speech
+                    yield from self._given(part.found)
+                turn += 1
+
+    def _cut(self, window: Window) -> tuple[list[Segment], int]:
+        """(segments, the frame up to which the window is done)."""
+        end = window.seek + window.size
+        if self.options.is_silence(window.result):
+            return [], end
+        found, following = cut(window)
+        if window.seek < following < end - REST:
+            return found, following
+        return cut_whole(window), end
 
     def _decode_batch(self, frames: np.ndarray, prompt: list[int]) -> list[DecodingResult]:
         """Decode windows together; those that look wrong again, at the next temperature."""

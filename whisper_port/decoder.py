@@ -12,6 +12,7 @@ step has to move them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -37,16 +38,57 @@ def from_heads(x: Tensor) -> Tensor:
     return x.transpose(-3, -2).flatten(-2)
 
 
-class CrossKeysValues(nn.Module):
-    """Features (audio, places, state) → cross-attention keys and values: k0, v0, k1, v1, …"""
+@dataclass(frozen=True)
+class Held:
+    """One layer's cross-attention keys or values, (audio, heads, places, width), as they are kept.
 
-    def __init__(self, decoder: TextDecoder) -> None:
+    They are read whole for every token. In int8, with a scale for each place of a head, that is a
+    quarter of the bytes.
+    """
+
+    values: Tensor
+    scales: Tensor | None = None
+
+    @classmethod
+    def of(cls, x: Tensor, int8: bool) -> Held:
+        if not int8:
+            return cls(x)
+        scales = x.abs().amax(-1, keepdim=True).clamp_min(1e-20) / 127
+        return cls((x / scales).round().to(torch.int8), scales)
+
+    def tensors(self) -> list[Tensor]:
+        return [self.values] if self.scales is None else [self.values, self.scales]
+
+    def floats(self) -> Tensor:
+        return self.values if self.scales is None else self.values.float() * self.scales
+
+    def head(self, head: int) -> Tensor:
+        """(audio, places, width)."""
+        scales = None if self.scales is None else self.scales[:, head]
+        return Held(self.values[:, head], scales).floats()
+
+
+def held(cross: Sequence[Tensor], layers: int) -> list[tuple[Held, Held]]:
+    """Each layer's keys and values, from what `CrossKeysValues` returned."""
+    each = len(cross) // (2 * layers)  # tensors for one
+    parts = [Held(*cross[i : i + each]) for i in range(0, len(cross), each)]
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+class CrossKeysValues(nn.Module):
+    """Features (audio, places, state) → cross-attention keys and values: k0, v0, k1, v1, …
+
+    With `int8` each is two tensors, int8 and its scales: see `Held`.
+    """
+
+    def __init__(self, decoder: TextDecoder, int8: bool = False) -> None:
         super().__init__()
-        self.decoder = decoder
+        self.decoder, self.int8 = decoder, int8
 
     def forward(self, features: Tensor) -> list[Tensor]:
         attentions = [block.cross_attn for block in self.decoder.blocks]
-        return [to_heads(f(features), a.n_head) for a in attentions for f in (a.key, a.value)]
+        projected = (to_heads(f(features), a.n_head) for a in attentions for f in (a.key, a.value))
+        return [tensor for x in projected for tensor in Held.of(x, self.int8).tensors()]
 
 
 class _Cached(nn.Module):
@@ -68,7 +110,7 @@ class _Cached(nn.Module):
         causal: bool,
         cache: Sequence[Tensor],
         cross: Sequence[Tensor],
-        see: Callable[[int, Tensor, Tensor], None] | None = None,
+        see: Callable[[int, Tensor, Held], None] | None = None,
     ) -> Tensor:
         """The last layer's states for `tokens` (audio, group, n), which come after `past` others.
 
@@ -79,14 +121,17 @@ class _Cached(nn.Module):
         audio, group, n = tokens.shape
         x = decoder.token_embedding(tokens) + decoder.positional_embedding[past : past + n]
         mask = self.mask[:n, :n] if causal else None
-        for i, block in enumerate(decoder.blocks):
-            own, other = cache[2 * i : 2 * i + 2], cross[2 * i : 2 * i + 2]
+        for i, (block, (keys, values)) in enumerate(
+            zip(decoder.blocks, held(cross, len(decoder.blocks)), strict=True)
+        ):
+            own = cache[2 * i : 2 * i + 2]
             x = x + self_attention(block.attn, block.attn_ln(x), past, own, mask)
             y = block.cross_attn_ln(x).view(audio, group * n, -1)  # a window's beams read it together
-            query, (keys, values) = to_heads(block.cross_attn.query(y), block.cross_attn.n_head), other
+            query = to_heads(block.cross_attn.query(y), block.cross_attn.n_head)
             if see is not None:
                 see(i, query, keys)
-            y = block.cross_attn.out(from_heads(scaled_dot_product_attention(query, keys, values)))
+            y = scaled_dot_product_attention(query, keys.floats(), values.floats())
+            y = block.cross_attn.out(from_heads(y))
             x = x + y.view(audio, group, n, -1)
             x = x + block.mlp(block.mlp_ln(x))
         return x
@@ -105,7 +150,7 @@ def self_attention(
         place[..., past:end, :] = to_heads(projection(x), attention.n_head)
     # MAX multiplies batches of at most two axes: windows and their sequences are one.
     query = to_heads(attention.query(x).flatten(0, 1), attention.n_head)
-    keys, values = (place[..., :end, :].flatten(0, 1) for place in cache)
+    keys, values = (place.flatten(0, 1)[..., :end, :] for place in cache)
     out = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
     return attention.out(from_heads(out)).view(x.shape)  # type: ignore[no-any-return]
 
@@ -130,10 +175,10 @@ class Prefill(_Cached):
     ) -> tuple[Tensor, Tensor]:
         scores: dict[tuple[int, int], Tensor] = {}
 
-        def score(layer: int, query: Tensor, keys: Tensor) -> None:
+        def score(layer: int, query: Tensor, keys: Held) -> None:
             for pair in self.heads:
                 if pair[0] == layer:
-                    q, k = query[:, pair[1]], keys[:, pair[1]]
+                    q, k = query[:, pair[1]], keys.head(pair[1])
                     scores[pair] = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
 
         x = self.states(tokens, 0, True, cache, cross, score)

@@ -39,8 +39,9 @@ def load_model(
             Hugging Face folder, or a CTranslate2 folder; or that of an artifact (`WhisperModel.save`),
             which compiles nothing.
         device: `auto`, `cpu`, `gpu` or `gpu:N`.
-        dtype: `int8` stores the weights of linears and logits as int8 with a scale a row (CPU);
-            None leaves them as they are.
+        dtype: `int8` (CPU) stores the weights of linears and logits as int8 with a scale a row, and the
+            cross-attention's keys and values with a scale a place; where the CPU has an int8 dot
+            product, what goes into a linear is rounded to int8 too. None leaves all as it is.
         download_root: the folder that openai-whisper downloads to (default: its own cache).
         quiet: show no progress.
 
