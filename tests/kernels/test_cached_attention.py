@@ -134,7 +134,6 @@ def test_a_cache_is_written_in_place_and_read_there(caches: dict[int, fxmax.Comp
         expected = theirs(x, torch.zeros(past), keys)
         assert_same(ours(x, torch.zeros(past), mine), expected)
         assert_same(mine, keys)
-    assert_same(ours.state_dict()["values"], theirs.values)
     text = str(ours.lowered.graph)
     assert text.count("fxmax.store_places") == 2
     assert text.count("fxmax.buffer_attention") == (1 if axis == 3 else 0)

@@ -128,6 +128,27 @@ def test_what_a_window_leaves_unfinished_is_kept():
     assert [s["text"] for s in cut_whole(window)] == [" hello"]
 
 
+def test_what_the_text_leaves_of_the_sound_is_decoded_next(model, recording, monkeypatch):
+    """Ten seconds of each of two windows are told first; then the rests, together."""
+    run = batched.start(model, recording, 2, temperature=0.0, language="en")
+    tokenizer = get_tokenizer(False)
+    t, hello = tokenizer.timestamp_begin, *tokenizer.encode(" hello")
+    asked = []
+
+    def decode(frames, prompt):
+        asked.append(len(frames))
+        tokens = [t, hello, t + 500, t + 500] if len(asked) == 1 else [t, hello, t + 250]
+        result = DecodingResult(audio_features=None, language="en", tokens=tokens, no_speech_prob=0.0)
+        return [result] * len(frames)
+
+    monkeypatch.setattr(run, "_decode_batch", decode)
+    found = [(s["start"], s["end"]) for s in run]
+    second = next(itertools.islice(batched.limits(LogMel([recording], 80), "0"), 1, None))[0] / 100
+    times = [(0, 10), (10, 15), (second, second + 10), (second + 10, second + 15)]
+    np.testing.assert_allclose(found, times, atol=1e-6)
+    assert asked == [2, 2]
+
+
 def test_what_is_refused(model, recording):
     with pytest.raises(ValueError, match="batch_size is 0"):
         model.transcribe(recording, batch_size=0)
