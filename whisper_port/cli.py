@@ -191,7 +191,7 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--save_artifact", metavar="DIR", help="write the compiled model, to start from later")
     model.add_argument("--model_dir", help="where model files are kept (default: openai-whisper's cache)")
     model.add_argument("--device", default="auto", help=DEVICES)
-    model.add_argument("--dtype", choices=["int8"], help="store weights as int8 (default: as they are)")
+    model.add_argument("--dtype", choices=["int8"], help="int8: faster, and some words may differ")
     model.add_argument("--threads", type=optional(int), default=0, help="threads of the audio's FFT")
     model.add_argument("--fp16", type=boolean, default=True, help="accepted and not used: the device decides")
     out = parser.add_argument_group("output")
