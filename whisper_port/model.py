@@ -62,12 +62,13 @@ def load_model(
         checkpoint = resolve(path, file) if os.path.exists(file) else resolve(path, quiet=quiet)
     else:
         checkpoint = resolve(path, quiet=quiet) if known or not os.path.exists(path) else resolve(None, path)
-    heads, where = checkpoint.heads().to_sparse(), devices.resolve(device)
-    if (graphs := warm.find(checkpoint, heads, where, dtype)) is not None:
+    where = devices.resolve(device)
+    if (graphs := warm.find(checkpoint, where, dtype)) is not None:
         again = partial(compile_checkpoint, checkpoint, device, dtype=dtype, quiet=quiet)
+        heads = checkpoint.heads().to_sparse()
         return WhisperModel(graphs, checkpoint.dims, heads, checkpoint.source, where, again)
     model = compile_checkpoint(checkpoint, device, dtype=dtype, quiet=quiet)
-    warm.keep(model.graphs, checkpoint, heads, where, dtype)
+    warm.keep(model.graphs, checkpoint, where, dtype)
     return model
 
 

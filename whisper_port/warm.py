@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from max.graph import DeviceRef
-from whisper.model import ModelDimensions
 
 import fxmax
 from fxmax.cache import artifacts_folder, enabled
@@ -29,10 +28,9 @@ from whisper_port.inference import Graph
 PACKAGES = ("max", "torch", "openai-whisper")  # whose versions decide the graphs, beside our own code
 
 
-def find(checkpoint: Checkpoint, heads: torch.Tensor, device: DeviceRef, dtype: str | None) -> Any:
+def find(checkpoint: Checkpoint, device: DeviceRef, dtype: str | None) -> Any:
     """Graph name → graph, with the checkpoint's weights; None where none are kept that fit."""
-    place = _place(checkpoint.dims, heads, device, dtype)
-    if not enabled() or not place.is_dir():
+    if not enabled() or not (place := _place(checkpoint, device, dtype)).is_dir():
         return None
     try:
         return fxmax.load_all(place, checkpoint=_by_graph_name(checkpoint))
@@ -43,15 +41,14 @@ def find(checkpoint: Checkpoint, heads: torch.Tensor, device: DeviceRef, dtype: 
 def keep(
     graphs: Mapping[str, Graph],
     checkpoint: Checkpoint,
-    heads: torch.Tensor,
     device: DeviceRef,
     dtype: str | None,
 ) -> None:
     """Keep compiled graphs for the next process; where that can't be, nothing is."""
-    place = _place(checkpoint.dims, heads, device, dtype)
-    compiled = {name: graph for name, graph in graphs.items() if isinstance(graph, fxmax.Compiled)}
     if not enabled():
         return
+    place = _place(checkpoint, device, dtype)
+    compiled = {name: graph for name, graph in graphs.items() if isinstance(graph, fxmax.Compiled)}
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         fxmax.save(place, compiled, weights=False)
@@ -59,10 +56,10 @@ def keep(
         return  # a full disk, or another process that keeps the same: the model itself is fine
 
 
-def _place(dims: ModelDimensions, heads: torch.Tensor, device: DeviceRef, dtype: str | None) -> Path:
+def _place(checkpoint: Checkpoint, device: DeviceRef, dtype: str | None) -> Path:
     facts = {
-        "dims": asdict(dims),
-        "heads": heads.indices().T.tolist(),
+        "dims": asdict(checkpoint.dims),
+        "heads": checkpoint.heads().nonzero().tolist(),
         "device": str(device),
         "target": asdict(target_of(device)),
         "dtype": dtype,

@@ -8,7 +8,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.passes.rewrite import arguments, calls, emit, permutation, rank, replace
+from fxmax.passes.rewrite import emit, permutation, plain_attention, rank, replace, sizes
 
 aten = torch.ops.aten
 SWAP = [0, 2, 1, 3]
@@ -19,15 +19,12 @@ def attention_layout(program: ExportedProgram) -> None:
 
     Keys and values that lie heads first already (a cache) stay so: moving them would cost a copy.
     """
-    for node in calls(program, aten.scaled_dot_product_attention.default):
-        a = arguments(node)
-        if a["attn_mask"] is not None or a["dropout_p"] or a["is_causal"] or a["enable_gqa"]:
-            continue
+    for node, a in plain_attention(program):
         inputs = [_seq_first(a[name]) for name in ("query", "key", "value")]
         if any(x is None for x in inputs):
             continue
-        shapes = [x.meta["val"].shape for x in inputs if x is not None]
-        if len({(str(s[0]), str(s[2])) for s in shapes}) > 1:  # a batch or heads that broadcast
+        shapes = [sizes(x) for x in inputs if x is not None]
+        if len({(s[0], s[2]) for s in shapes}) > 1:  # a batch or heads that broadcast
             continue
         y = emit(node, torch.ops.fxmax.attention.default, (*inputs, a["scale"]), node)
         replace(node, emit(node, aten.permute.default, (y, SWAP), node))

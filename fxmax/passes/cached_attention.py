@@ -8,7 +8,16 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.passes.rewrite import arguments, calls, emit, mutated_inputs, rank, replace
+from fxmax.passes.rewrite import (
+    arguments,
+    calls,
+    emit,
+    mutated_inputs,
+    plain_attention,
+    rank,
+    replace,
+    sizes,
+)
 
 aten = torch.ops.aten
 CASTS = (aten.to.dtype, aten._to_copy.default)
@@ -29,16 +38,13 @@ def cached_attention(program: ExportedProgram) -> None:
     `cache[…, first:end, :] = x` of a cache that is an input → fxmax.write_places.
     """
     _write_in_place(program)
-    for node in calls(program, aten.scaled_dot_product_attention.default):
-        a = arguments(node)
-        if a["attn_mask"] is not None or a["dropout_p"] or a["is_causal"] or a["enable_gqa"]:
-            continue
+    for node, a in plain_attention(program):
         query, key, value = a["query"], _held(a["key"]), _held(a["value"])
         if key is None or value is None or _text(key.keys) != _text(value.keys):
             continue
-        if any(str(x.meta["val"].dtype) != "torch.float32" for x in (query, a["key"], a["value"])):
+        if any(x.meta["val"].dtype != torch.float32 for x in (query, a["key"], a["value"])):
             continue
-        shapes = [_sizes(x) for x in (query, key.values, value.values)]
+        shapes = [sizes(x) for x in (query, key.values, value.values)]
         if shapes[1] != shapes[2] or shapes[0][:2] != shapes[1][:2] or shapes[0][3] != shapes[1][3]:
             continue  # what broadcasts, or values of another width
         k, v = (_before_flatten(x.values) for x in (key, value))
@@ -55,7 +61,7 @@ def _held(x: Any) -> Held | None:
     if x.target == aten.slice.Tensor:
         a = arguments(x)
         first = a["dim"] % 4 == 2 and a["start"] in (None, 0) and a["step"] == 1
-        if first and _text(a["end"]) == _sizes(x)[2]:  # not past the end, nor counted from it
+        if first and _text(a["end"]) == sizes(x)[2]:  # not past the end, nor counted from it
             return Held(a["self"], keys=a["end"])
     return None
 
@@ -66,7 +72,7 @@ def _dequantized(cast: Any, scales: Any) -> Held | None:
     values = cast.args[0]
     if not isinstance(values, Node) or values.meta["val"].dtype != torch.int8:
         return None
-    a_row = scales.meta["val"].dtype == torch.float32 and _sizes(scales) == [*_sizes(values)[:3], "1"]
+    a_row = scales.meta["val"].dtype == torch.float32 and sizes(scales) == [*sizes(values)[:3], "1"]
     return Held(values, scales) if a_row else None
 
 
@@ -75,7 +81,7 @@ def _before_flatten(x: Node) -> Node:
     if x.target not in (aten.view.default, aten.reshape.default):
         return x
     source = x.args[0]
-    more = isinstance(source, Node) and rank(source) > 4 and _sizes(source)[-3:] == _sizes(x)[-3:]
+    more = isinstance(source, Node) and rank(source) > 4 and sizes(source)[-3:] == sizes(x)[-3:]
     return source if more else x  # type: ignore[return-value]
 
 
@@ -88,15 +94,10 @@ def _write_in_place(program: ExportedProgram) -> None:
         if not ours or a["step"] != 1 or a["start"] is None or copy.target != aten.copy.default:
             continue
         src = arguments(copy)["src"]
-        if src.meta["val"].dtype == cache.meta["val"].dtype and _sizes(src) == _sizes(copy):
+        if src.meta["val"].dtype == cache.meta["val"].dtype and sizes(src) == sizes(copy):
             args = (cache, src, a["dim"], a["start"])
             replace(node, emit(node, torch.ops.fxmax.write_places.default, args, node))
     program.graph.eliminate_dead_code()
-
-
-def _sizes(node: Node) -> list[str]:
-    """As text, since comparing symbolic sizes would pin them."""
-    return [str(size) for size in node.meta["val"].shape]
 
 
 def _text(size: Any) -> str:

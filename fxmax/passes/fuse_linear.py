@@ -6,7 +6,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.passes.rewrite import arguments, calls, emit, parameters, rank, replace
+from fxmax.passes.rewrite import arguments, calls, emit, parameters, rank, replace, sizes
 
 aten = torch.ops.aten
 fused = torch.ops.fxmax
@@ -38,9 +38,9 @@ def _add_residual(node: Node, user: Node) -> None:
 
 
 def _type(node: Node) -> tuple[object, ...]:
-    """Dtype and shape; sizes as text, since comparing symbolic ones would pin them."""
+    """Dtype and sizes of a tensor."""
     value = node.meta["val"]
-    return (value.dtype, *map(str, value.shape)) if isinstance(value, torch.Tensor) else ()
+    return (value.dtype, *sizes(node)) if isinstance(value, torch.Tensor) else ()
 
 
 def _with(user: Node, node: Node, **changed: object) -> Node:

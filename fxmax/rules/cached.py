@@ -66,12 +66,11 @@ def _buffers(ctx: Context, key: TensorValue, value: TensorValue) -> list[BufferV
 def write_places(ctx: Context, self: TensorValue, src: TensorValue, dim: int, first: Any) -> TensorValue:
     at = axis(dim, self.rank)
     start = from_front(ctx, "first", first, self.shape[at])
-    if not ctx.device.is_cpu() or has_zero(src.shape):
-        return written(ctx, self, src, at, start, src.shape[at], 1)
 
     def write(buffer: BufferValue) -> None:
         place = ctx.constant(int(start), DType.int64) if is_static(start) else ctx.size_tensor(start)
         ops.inplace_custom("fxmax.store_places", ctx.device, [buffer, src, place], parameters={"axis": at})
 
-    stored = ctx.stored(self, write)
+    ours = ctx.device.is_cpu() and not has_zero(src.shape)
+    stored = ctx.stored(self, write) if ours else None
     return written(ctx, self, src, at, start, src.shape[at], 1) if stored is None else stored

@@ -21,7 +21,7 @@ from fxmax.kernels.panels import INT8, INT8_QUADS, INT8_SCALES, int8_panels, int
 from fxmax.machine import cpu_features
 from fxmax.rules import fused
 from fxmax.rules.sizes import has_zero
-from fxmax.table import RuleTable
+from fxmax.table import RuleFn, RuleTable
 
 DTYPES = ("int8", "int8_dynamic")
 
@@ -56,48 +56,30 @@ def quantized(
         )
     private = RuleTable(parent=table)
     target = torch.ops.fxmax.linear.default
-    fn = dynamic_linear if dtype == "int8_dynamic" else linear
+    fn = _linear(dynamic=dtype == "int8_dynamic")
     private.rule(target, override=True, relays=("weight",), kernels=GEMM)(fn)
     return private
 
 
-def linear(
-    ctx: Context,
-    input: TensorValue,
-    weight: TensorValue | PendingWeight,
-    bias: TensorValue | None,
-    residual: TensorValue | None,
-    act: str,
-) -> TensorValue:
-    return _linear(ctx, input, weight, bias, residual, act, False)
-
-
-def dynamic_linear(
-    ctx: Context,
-    input: TensorValue,
-    weight: TensorValue | PendingWeight,
-    bias: TensorValue | None,
-    residual: TensorValue | None,
-    act: str,
-) -> TensorValue:
-    return _linear(ctx, input, weight, bias, residual, act, True)
-
-
-def _linear(
-    ctx: Context,
-    input: TensorValue,
-    weight: TensorValue | PendingWeight,
-    bias: TensorValue | None,
-    residual: TensorValue | None,
-    act: str,
-    dynamic: bool,
-) -> TensorValue:
-    if not fused.fast(ctx, weight) or has_zero([input.shape[-1]]):
-        return fused.linear(ctx, input, weight, bias, residual, act)
-    scale = ctx.relaid(weight, INT8_SCALES, scales, _never, DType.float32)
+def _linear(dynamic: bool) -> RuleFn:
+    """The rule of int8 weights; `dynamic`: what goes in is rounded to int8 too."""
     layout, pack = (INT8_QUADS, int8_quads) if dynamic else (INT8, int8_panels)
-    packed = ctx.relaid(weight, layout, pack, _never, DType.int8)
-    return fused.packed_linear(ctx, input, packed, scale, bias, residual, act, dynamic)
+
+    def linear(
+        ctx: Context,
+        input: TensorValue,
+        weight: TensorValue | PendingWeight,
+        bias: TensorValue | None,
+        residual: TensorValue | None,
+        act: str,
+    ) -> TensorValue:
+        if not fused.fast(ctx, weight) or has_zero([input.shape[-1]]):
+            return fused.linear(ctx, input, weight, bias, residual, act)
+        scale = ctx.relaid(weight, INT8_SCALES, scales, _never, DType.float32)
+        packed = ctx.relaid(weight, layout, pack, _never, DType.int8)
+        return fused.packed_linear(ctx, input, packed, scale, bias, residual, act, dynamic)
+
+    return linear
 
 
 def _never(x: TensorValue) -> TensorValue:

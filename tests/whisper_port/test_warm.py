@@ -28,13 +28,13 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def kept(model, checkpoint, folder):
-    warm.keep(model.graphs, checkpoint, checkpoint.heads().to_sparse(), CPU, None)
+    warm.keep(model.graphs, checkpoint, CPU, None)
     [place] = folder.rglob("*.fxmax")
     return place
 
 
 def find(checkpoint, dtype=None):
-    return warm.find(checkpoint, checkpoint.heads().to_sparse(), CPU, dtype)
+    return warm.find(checkpoint, CPU, dtype)
 
 
 def test_it_transcribes_the_same_and_nothing_is_compiled(kept, model, monkeypatch):
