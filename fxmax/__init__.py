@@ -26,6 +26,7 @@ __all__ = [
     "Loaded",
     "Lowered",
     "LoweringError",
+    "Profile",
     "Report",
     "Rule",
     "RuleError",
@@ -39,6 +40,7 @@ __all__ = [
     "load_all",
     "lower",
     "lower_many",
+    "profile",
     "rule",
     "save",
     "verify",
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
         WeightError,
     )
     from fxmax.lowering import Lowered
+    from fxmax.profiling import Profile, profile
     from fxmax.report import Gap, Report
     from fxmax.table import Rule, RuleTable, default_table, rule
     from fxmax.verification import Verification, verify
@@ -72,6 +75,7 @@ _HOMES = {
     "fxmax.compiled": ("Compiled",),
     "fxmax.context": ("Context",),
     "fxmax.lowering": ("Lowered",),
+    "fxmax.profiling": ("Profile", "profile"),
     "fxmax.report": ("Gap", "Report"),
     "fxmax.table": ("Rule", "RuleTable", "default_table", "rule"),
     "fxmax.verification": ("Verification", "verify"),

@@ -64,11 +64,7 @@ class Compiled:
         """
         leaves = self._arguments.flatten(args, kwargs)
         home = _home(leaves)
-        buffers = [
-            self._buffer(value, spec, dtype)
-            for value, spec, dtype in zip(leaves, self.signature.tensors, self._dtypes, strict=True)
-        ]
-        results = iter(self._runner(buffers))
+        results = iter(self._runner(self.buffers(leaves)))
         outputs = [
             spec.value if spec.kind == "constant" else self._result(next(results), spec.kind, dtype, home)
             for spec, dtype in zip(self.signature.outputs, self._returned, strict=True)
@@ -76,6 +72,13 @@ class Compiled:
         for place, index in self._aliases:
             outputs[place] = leaves[index]
         return pytree.tree_unflatten(outputs, self._out_spec)
+
+    def buffers(self, values: Sequence[Any]) -> list[Buffer]:
+        """Tensors of the signature's shapes and order as MAX buffers: what `execute` takes."""
+        return [
+            self._buffer(value, spec, dtype)
+            for value, spec, dtype in zip(values, self.signature.tensors, self._dtypes, strict=True)
+        ]
 
     def execute(self, *buffers: Buffer) -> list[Buffer]:
         """Run on MAX buffers of this device: the graph's tensors, flat and in the signature's order.

@@ -85,6 +85,10 @@ class Weights:
         """The spec of a tensor, found by any of its tied names."""
         return self.specs[self.aliases.get(fqn, fqn)]
 
+    def by_fqn(self) -> dict[str, torch.Tensor]:
+        """Every tensor, tied names included."""
+        return self.values | {alias: self.values[fqn] for alias, fqn in self.aliases.items()}
+
     def bound(self) -> list[str]:
         """FQNs that the graph uses, tied names included."""
         used = self.states | {slot.spec.fqn for slot in self.slots.values()}

@@ -16,6 +16,7 @@ examples:
   python scripts/lower.py --model base --audio talk.wav --json proof.json
   python scripts/lower.py --model large-v3 --dry-run        any size, no weights, no compile
   python scripts/lower.py --model tiny.en --verify          where does it first leave torch?
+  python scripts/lower.py --model tiny.en --profile         what does each node cost?
   python scripts/lower.py --model tiny --dry-run --emit encoder_max.py
   python scripts/lower.py --checkpoint my-finetune/          .pt, Hugging Face or CTranslate2
 
@@ -48,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--verify", action="store_true", help="compare node by node; name the first that leaves torch"
     )
+    parser.add_argument("--profile", action="store_true", help="time every node, compiled and run alone")
     parser.add_argument(
         "--emit", metavar="OUT.py", type=Path, help="also write the graph as Python source on max.graph"
     )
@@ -55,7 +57,7 @@ def arguments() -> argparse.Namespace:
         "--html",
         metavar="OUT.html",
         type=Path,
-        help="also write a page: the graph, by fate or by error",
+        help="also write a page: the graph by fate, and by error (--verify) or time (--profile)",
     )
     parser.add_argument("--audio", metavar="FILE", help="speech to compare on (default: a clip of ours)")
     parser.add_argument("--report", choices=("text", "md", "json"), default="text", help="form of the page")
@@ -68,8 +70,8 @@ def arguments() -> argparse.Namespace:
     for flag, path in (("--json", args.json), ("--emit", args.emit), ("--html", args.html)):
         if path is not None and not path.resolve().parent.is_dir():
             parser.error(f"{flag} {path}: its folder does not exist; make it first")
-    if args.verify and args.dry_run:
-        parser.error("--verify runs the graph, and --dry-run does not; give one of them")
+    if (args.verify or args.profile) and args.dry_run:
+        parser.error("--verify and --profile run the graph, and --dry-run does not")
     if args.audio is not None and not Path(args.audio).is_file():
         parser.error(f"--audio {args.audio}: no such file")
     return args
@@ -84,8 +86,8 @@ def main() -> int:
 
     try:
         resolve(args.device)  # before any long work
-        if args.verify:
-            return verify(args)
+        if args.verify or args.profile:
+            return look(args)
         return dry_run(args) if args.dry_run else prove(args)
     except (FxmaxError, CheckpointError, AudioError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -129,8 +131,10 @@ def prove(args: argparse.Namespace) -> int:
     return 0 if proof.ok else 1
 
 
-def verify(args: argparse.Namespace) -> int:
+def look(args: argparse.Namespace) -> int:
+    """Node by node: where it leaves torch, what it costs, or both."""
     import fxmax
+    from fxmax.viewer import write_page
     from whisper_port import checkpoints
     from whisper_port.audio import load_audio
     from whisper_port.encoder import lower_encoder_dry
@@ -147,13 +151,20 @@ def verify(args: argparse.Namespace) -> int:
         device=args.device,
         quiet=args.quiet,
     )
-    result = fxmax.verify(lowered, mel, quiet=args.quiet)
-    print(result.json() if args.report == "json" else result.text())
-    write_json(args.json, result.to_dict())
-    write_html(args.html, result)
+    verification = fxmax.verify(lowered, mel, quiet=args.quiet) if args.verify else None
+    profile = fxmax.profile(lowered, mel, quiet=args.quiet) if args.profile else None
+    results = {"verification": verification, "profile": profile}
+    data = {name: result.to_dict() for name, result in results.items() if result is not None}
+    if args.report == "json":
+        print(json.dumps(data, indent=2))
+    else:
+        print("\n\n".join(result.text() for result in results.values() if result is not None))
+    write_json(args.json, data)
+    if args.html is not None:
+        write_page(args.html, lowered.report, verification, profile)
     if args.emit is not None:
         write_whole(args.emit, lowered.source())
-    return 0 if result.ok else 1
+    return 0 if verification is None or verification.ok else 1
 
 
 def emit(args: argparse.Namespace, dims: Any, state: dict[str, Any] | None) -> None:
@@ -204,7 +215,7 @@ def dry_run(args: argparse.Namespace) -> int:
     return 1 if report.gaps else 0
 
 
-def write_json(path: Path | None, data: dict[str, object]) -> None:
+def write_json(path: Path | None, data: dict[str, Any]) -> None:
     if path is not None:
         write_whole(path, json.dumps(data, indent=2) + "\n")
 

@@ -90,6 +90,16 @@ def test_sizes_may_vary(model, capsys):
     assert "time" in capsys.readouterr().err  # torch says that the width is fixed
 
 
+def test_profile_tells_the_time_of_each_node(model, capsys, tmp_path):
+    page = tmp_path / "time.html"
+    options = ["--runs", "3", "--json", "--quiet", "--html", str(page)]
+    assert run("profile", f"{model}:small", *options) == 0
+    [node] = json.loads(capsys.readouterr().out)["nodes"]
+    assert node["op"] == "fxmax.linear.default"
+    assert node["ms"] >= 0
+    assert "<option>time</option>" in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -102,6 +112,9 @@ def test_sizes_may_vary(model, capsys):
         (["explain", "cli_model.py:small", "--dynamic", "batch"], "NAME=MIN..MAX"),
         (["explain", "cli_model.py:small", "--dynamic", "y.0:batch=1..2"], "the inputs are input"),
         (["explain", "cli_model.py:small", "--html", "no/where.html"], "folder does not exist"),
+        (["profile", "cli_model.py:small", "--html", "no/where.html"], "folder does not exist"),
+        (["profile", "cli_model.py:small", "--runs", "0"], "at least one run"),
+        (["lower", "cli_model.py:small", "--emit", "no/where.py"], "folder does not exist"),
         (["lower", "cli_model.py:small", "--save", "no/where.fxmax"], "folder does not exist"),
         (["lower", "cli_model.py:small", "--save", "x.fxmax", "--no-compile"], "--no-compile"),
         (["explain", "cli_model.py:small", "--device", "tpu"], "cpu, gpu or gpu:N"),

@@ -12,6 +12,8 @@ import click
 
 from fxmax.cli.bench import bench
 from fxmax.cli.cache import cache
+from fxmax.cli.paths import OutFile
+from fxmax.cli.profile import profile
 from fxmax.files import write_whole
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ examples:
   fxmax lower pkg.nets:resnet --dynamic batch=1..64 --html resnet.html
   fxmax verify mymodel.py:small                      where does it first leave torch?
   fxmax bench mymodel.py:small                       MAX beside torch, in turn
+  fxmax profile mymodel.py:small --html time.html    what each node costs
   fxmax cache list                                   the compiled graphs that are kept
 \b
 The exit status is 0 if all is well, 1 if something can't be lowered or diverges, 2 for an error
@@ -62,9 +65,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
             "axis 1 of input x.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, gpu or gpu:N."),
-        click.option(
-            "--html", type=click.Path(path_type=Path), metavar="OUT.html", help="Write a page to look at."
-        ),
+        click.option("--html", type=OutFile(), metavar="OUT.html", help="Write a page to look at."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
@@ -89,16 +90,15 @@ def explain(
         quiet=quiet,
     )
     click.echo(report.json() if as_json else report.text())
-    _page(report, html)
+    if html is not None:
+        report.html(html)
     return 0 if report.ok else 1
 
 
 @cli.command(epilog=EXAMPLES)
 @common
 @click.option("--save", type=click.Path(path_type=Path), metavar="OUT.fxmax", help="Write an artifact.")
-@click.option(
-    "--emit", type=click.Path(path_type=Path), metavar="OUT.py", help="Write the graph as Python source."
-)
+@click.option("--emit", type=OutFile(), metavar="OUT.py", help="Write the graph as Python source.")
 @click.option("--no-compile", is_flag=True, help="Stop before MAX's compiler.")
 def lower(
     target: str,
@@ -129,9 +129,9 @@ def lower(
         compile=not no_compile,  # type: ignore[call-overload]
     )
     click.echo(lowered.report.json() if as_json else lowered.report.text())
-    _page(lowered.report, html)
+    if html is not None:
+        lowered.report.html(html)
     if emit is not None:
-        _check_parent(emit)
         write_whole(emit, getattr(lowered, "lowered", lowered).source())
     if save is not None:
         lowered.save(save)
@@ -176,13 +176,13 @@ def verify(
     if table and not as_json:
         click.echo(result.table())
     if html is not None:
-        _check_parent(html)
         result.html(html)
     return 0 if result.ok else 1
 
 
 cli.add_command(bench)
 cli.add_command(cache)
+cli.add_command(profile)
 
 
 # -- helpers --------------------------------------------------------------------------------------
@@ -192,17 +192,6 @@ def _given(target: str, dynamic: tuple[str, ...]) -> Given:
     from fxmax.targets import given
 
     return given(target, dynamic)
-
-
-def _page(report: Any, html: Path | None) -> None:
-    if html is not None:
-        _check_parent(html)
-        report.html(html)
-
-
-def _check_parent(path: Path) -> None:
-    if not path.resolve().parent.is_dir():
-        raise click.UsageError(f"{path}: its folder does not exist; make it first")
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils import _pytree as pytree
 
 from fxmax import device as devices
 from fxmax.capture import Captured, capture
@@ -22,7 +21,7 @@ from fxmax.provenance import module_path, source
 from fxmax.table import RuleTable, default_table
 from fxmax.verification.result import Input, NodeCheck, Verification
 from fxmax.verification.taps import lower_tapped, run_tapped, tappable
-from fxmax.verification.walk import Step, Walk, Walks, lifted, placeholders
+from fxmax.verification.walk import Step, Walk, Walks, given_inputs, lifted, placeholders
 from fxmax.weights import Weights
 
 Level = Literal["node", "module"]
@@ -144,7 +143,7 @@ class Verifier:
         """
         _check(self.level, reference)
         assert self.compiled is not None, "compile first"
-        args, named = _own(_inputs(self.captured, args, kwargs))
+        args, named = given_inputs(self.captured, args, kwargs)
         start = time.perf_counter()
         leaves = self.compiled._arguments.flatten(args, named)
         before = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
@@ -172,10 +171,9 @@ class Verifier:
     def _compare(
         self, seen: dict[str, torch.Tensor], outputs: list[Any], leaves: list[Any], dtype: torch.dtype
     ) -> tuple[list[NodeCheck], list[NodeCheck]]:
-        program, values = self.captured.program, self._values()
-        every = self._with_constants(leaves)
+        program, values = self.captured.program, self.original.by_fqn()
         walks = Walks(
-            program, placeholders(program, values, every, dtype), seen, dtype, self._roundoff(dtype)
+            program, placeholders(program, values, leaves, dtype), seen, dtype, self._roundoff(dtype)
         )
         changed, errors = self._changed(), dict[str, Input]()
         checks, expected = [], dict[str, float]()
@@ -186,7 +184,7 @@ class Verifier:
             errors[name] = Input(name, "node", check.max_abs_error, check.relative_error)
             expected[name] = check.expected_error
             checks.append(check)
-        return checks, self._ends(outputs, every, dtype, expected, checks)
+        return checks, self._ends(outputs, leaves, dtype, expected, checks)
 
     def _ends(
         self,
@@ -198,7 +196,7 @@ class Verifier:
     ) -> list[NodeCheck]:
         """The module's own outputs against the program as torch exported it."""
         exported = self.captured.exported or self.captured.program
-        inputs = placeholders(exported, self._values(), leaves, dtype)
+        inputs = placeholders(exported, self.original.by_fqn(), leaves, dtype)
         with torch.no_grad():
             flat = list(Walk(exported, dtype).run(*inputs))
         own = self.lowered.signature.outputs[: len(outputs)]
@@ -243,11 +241,6 @@ class Verifier:
             return Input(n.name, "input", 0.0, 0.0)
         return errors.get(n.name, Input(n.name, "node", float("nan"), float("nan")))
 
-    def _values(self) -> dict[str, torch.Tensor]:
-        """The reference's weights by FQN, tied names included."""
-        original = self.original
-        return original.values | {a: original.values[fqn] for a, fqn in original.aliases.items()}
-
     def _weight_names(self) -> dict[str, str]:
         signature = self.captured.program.graph_signature
         names = signature.inputs_to_parameters | signature.inputs_to_buffers
@@ -273,11 +266,6 @@ class Verifier:
         ]
         ours = max((torch.finfo(t).eps for t in floats), default=torch.finfo(torch.float32).eps)
         return (ours + torch.finfo(dtype).eps) / 2
-
-    def _with_constants(self, tensors: list[Any]) -> list[Any]:
-        """One leaf for each of the program's user inputs; constants are filled in by `placeholders`."""
-        given = iter(tensors)
-        return [next(given) if hasattr(s, "dtype") else None for s in self.lowered.signature.inputs]
 
     def _fresh_states(self) -> None:
         """A call may have written the state of the one before."""
@@ -336,25 +324,6 @@ def _distance(actual: torch.Tensor, wanted: torch.Tensor) -> tuple[float, float,
 
 def _feeding(n: torch.fx.Node) -> list[torch.fx.Node]:
     return n.args[0].all_input_nodes if n.target is operator.getitem else n.all_input_nodes  # type: ignore
-
-
-def _inputs(captured: Captured, args: Any, kwargs: Mapping[str, Any] | None) -> tuple[Any, Any]:
-    if isinstance(args, (torch.Tensor, np.ndarray)):
-        args = (args,)
-    if not args and not kwargs and captured.program.example_inputs:
-        return captured.program.example_inputs
-    return tuple(args), dict(kwargs or {})
-
-
-def _own(inputs: tuple[Any, Any]) -> Any:
-    """The inputs as torch tensors of our own: a graph may write into them."""
-
-    def copy(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return torch.from_numpy(value.copy())
-        return value.detach().cpu().clone() if isinstance(value, torch.Tensor) else value
-
-    return pytree.tree_map(copy, inputs)
 
 
 def _check(level: str, reference: str) -> None:

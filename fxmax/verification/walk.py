@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.utils import _pytree as pytree
 
+from fxmax.capture import Captured
 from fxmax.lowering import bind
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.rounding import tolerance
@@ -26,9 +28,9 @@ from fxmax.verification.rounding import tolerance
 NARROW = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def lifted(value: Any, dtype: torch.dtype) -> Any:
-    """Floating tensors as `dtype`, the rest as it is."""
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
+def lifted(value: Any, dtype: torch.dtype | None) -> Any:
+    """Floating tensors as `dtype` (None: as they are), the rest as it is."""
+    if dtype is not None and isinstance(value, torch.Tensor) and value.is_floating_point():
         return value.detach().to(dtype)
     return value.detach() if isinstance(value, torch.Tensor) else value
 
@@ -53,18 +55,41 @@ class Walk(torch.fx.Interpreter):
 
 
 def placeholders(
-    program: ExportedProgram, values: Mapping[str, torch.Tensor], leaves: Sequence[Any], dtype: torch.dtype
+    program: ExportedProgram,
+    values: Mapping[str, torch.Tensor],
+    tensors: Sequence[Any],
+    dtype: torch.dtype | None = None,
 ) -> list[Any]:
-    """The graph's inputs, in order: weights from `values` by FQN, the user's from `leaves`."""
-    given = iter(leaves)
+    """The graph's inputs, in order: weights from `values` by FQN, the user's `tensors`, constants."""
+    given = iter(tensors)
     inputs: list[Any] = []
     for item in program.graph_signature.input_specs:
-        if item.kind is InputKind.USER_INPUT:
-            leaf = next(given)
-            inputs.append(item.arg.value if isinstance(item.arg, ConstantArgument) else lifted(leaf, dtype))
+        if isinstance(item.arg, ConstantArgument):
+            inputs.append(item.arg.value)
+        elif item.kind is InputKind.USER_INPUT:
+            inputs.append(lifted(next(given), dtype))
         else:
             inputs.append(lifted(values[str(item.target)].cpu(), dtype))
     return [x.clone() if isinstance(x, torch.Tensor) else x for x in inputs]
+
+
+def given_inputs(captured: Captured, args: Any, kwargs: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    """(args, kwargs) as torch tensors of our own, since a graph may write into them.
+
+    Where none are given they are those that the program was captured with.
+    """
+    if isinstance(args, (torch.Tensor, np.ndarray)):
+        args = (args,)
+    inputs = tuple(args), dict(kwargs or {})
+    if not args and not kwargs and captured.program.example_inputs:
+        inputs = captured.program.example_inputs
+
+    def copy(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(value.copy())
+        return value.detach().cpu().clone() if isinstance(value, torch.Tensor) else value
+
+    return pytree.tree_map(copy, inputs)  # type: ignore[no-any-return]
 
 
 @dataclass

@@ -1,9 +1,10 @@
-"""The page: a report or a verification as one HTML file that needs no network."""
+"""The page: a report, a verification or a profile as one HTML file that needs no network."""
 
 from __future__ import annotations
 
 import html
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,22 +13,28 @@ from fxmax.errors import FxmaxError
 from fxmax.viewer.layout import lay_out
 
 if TYPE_CHECKING:
+    from fxmax.profiling import Profile
     from fxmax.report import Report
     from fxmax.verification import Verification
 
 
-def write_page(path: str | Path, report: Report | None, verification: Verification | None = None) -> Path:
-    """Write the page of a report, coloured by fate, or by error where there is a verification.
+def write_page(
+    path: str | Path,
+    report: Report | None,
+    verification: Verification | None = None,
+    profile: Profile | None = None,
+) -> Path:
+    """Write the page of a report, coloured by fate, by error (of a verification) or by time (of a profile).
 
     Raises:
-        FxmaxError: the verification has no report, or the file can't be written.
+        FxmaxError: there is no report, or the file can't be written.
     """
     if report is None:
-        raise FxmaxError("this Verification has no report to draw")
+        raise FxmaxError("there is no report to draw")
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(page(report, verification))
+        part.write_text(page(report, verification, profile))
         part.replace(path)
     except OSError as error:
         raise FxmaxError(f"{path} can't be written: {error.strerror}") from None
@@ -36,20 +43,27 @@ def write_page(path: str | Path, report: Report | None, verification: Verificati
     return path
 
 
-def page(report: Report, verification: Verification | None = None) -> str:
+def page(report: Report, verification: Verification | None = None, profile: Profile | None = None) -> str:
     """The page's text."""
     from jinja2 import Environment, PackageLoader
 
     checks = {c.name: c for c in verification.nodes} if verification else {}
+    times = {t.name: t for t in profile.nodes} if profile else {}
+    longest = max((t.ms or 0.0 for t in times.values()), default=0.0)
     picture = lay_out(report.nodes)
-    details = {n.name: _details(n, checks.get(n.name)) for n in report.nodes}
+    details = {n.name: _details(n, checks.get(n.name), times.get(n.name)) for n in report.nodes}
+    colours = {
+        "error": {name: _heat(c.excess) for name, c in checks.items()},
+        "time": {name: _warmth(t.ms / longest) for name, t in times.items() if t.ms is not None and longest},
+    }
     environment = Environment(loader=PackageLoader("fxmax.viewer", "."), autoescape=True, trim_blocks=True)
     template = environment.get_template("page.html.j2")
     return template.render(
         report=report,
         picture=picture,
         verification=verification,
-        heat={name: _heat(c.excess) for name, c in checks.items()},
+        profile=profile,
+        colours={by: of for by, of in colours.items() if of},
         fates=sorted({n.fate for n in report.nodes}),
         # "</" would end the script element that holds this
         details=json.dumps(details).replace("</", "<\\/"),
@@ -84,6 +98,17 @@ def verification_summary(verification: Verification) -> str:
     )
 
 
+def profile_summary(profile: Profile) -> str:
+    """Ops and nodes by their time alone, as HTML for a notebook."""
+    return f"<pre>{html.escape(profile.text())}</pre>"
+
+
+def _warmth(share: float) -> str:
+    """White for no time, orange to red for that of the slowest node; the root, to tell small ones apart."""
+    strength = math.sqrt(share)
+    return f"hsl({45 - 40 * strength:.0f} 85% {97 - 42 * strength:.0f}%)"
+
+
 def _heat(excess: float) -> str:
     """Green far below the tolerance, yellow close to it, red past it."""
     if not excess <= 1:
@@ -91,7 +116,7 @@ def _heat(excess: float) -> str:
     return f"hsl({120 - 70 * excess:.0f} 45% 78%)"
 
 
-def _details(node: Any, check: Any) -> dict[str, str]:
+def _details(node: Any, check: Any, timed: Any) -> dict[str, str]:
     """What the panel shows of a node, in order."""
     shown = {
         "op": node.op,
@@ -112,4 +137,7 @@ def _details(node: Any, check: Any) -> dict[str, str]:
             "allowed": f"{check.tolerance:.3g}",
             "verdict": "diverges" if check.diverges else "within tolerance",
         }
+    if timed is not None:
+        shown["time alone"] = "not timed" if timed.ms is None else f"{timed.ms:.3f} ms"
+        shown["measured on"] = timed.measured if timed.measured != node.name else ""
     return {k: v for k, v in shown.items() if v}

@@ -86,6 +86,7 @@ def test_random_weights_say_so(run) -> None:
         (["--checkpoint", str(SCRIPT)], "no PyTorch checkpoint"),
         (["--model", "tiny.en", "--device", "gpu:7"], "MAX sees"),
         (["--model", "tiny.en", "--device", "tpu"], "no device 'tpu'"),
+        (["--model", "tiny.en", "--profile", "--dry-run"], "--dry-run does not"),
         (["--model", "tiny.en", "--json", "none/out.json"], "its folder does not exist"),
     ],
 )

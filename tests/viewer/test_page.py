@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import fxmax
+from fxmax.profiling import NodeTime, Profile
 from fxmax.report import Fate, NodeRecord, Report
 from fxmax.verification import NodeCheck, Verification
 from fxmax.viewer import page
@@ -62,7 +63,23 @@ def test_a_verification_colours_by_error(report):
     bad = report.nodes[-1].name
     text = page(report, verification_of(report, bad))
     assert f"first divergence: {bad}" in text
-    assert text.count('data-heat="#d64545"') == 1
+    assert text.count('data-error="#d64545"') == 1
+
+
+def test_colours_are_chosen_from_what_there_is(report):
+    bad, slow = report.nodes[-1].name, report.nodes[0].name
+    times = [
+        NodeTime(n.name, n.op, n.path, n.source, n.shape, 2.0 if n.name == slow else 0.02, 0.1, n.name)
+        for n in report.nodes
+    ]
+    profile = Profile("Model", "cpu:0", times, 3.0, 3.1, 0.01, 5, report=report)
+    text = page(report, verification_of(report, bad), profile)
+    assert re.findall("<option>(.*?)</option>", text) == ["error", "time", "fate"]
+    [slowest] = re.findall(f'id="n-{slow}".*?data-time="(.*?)"', text)
+    assert slowest == "hsl(5 85% 55%)"
+    assert text.count(f'data-time="{slowest}"') == 1
+    assert "2.000 ms" in text
+    assert "<option>" not in page(report)
 
 
 def test_a_notebook_shows_both(report):
@@ -128,6 +145,8 @@ def browser():
 
 @pytest.mark.slow
 def test_it_works_in_a_browser(browser, report, tmp_path):
+    from selenium.webdriver.support.ui import Select
+
     bad = report.nodes[-1].name
     verification = verification_of(report, bad)
     browser.get(verification.html(tmp_path / "page.html").as_uri())
@@ -163,7 +182,7 @@ def test_it_works_in_a_browser(browser, report, tmp_path):
     # Colours go from error to fate.
     rect = find("css selector", f"#n-{bad} rect")
     assert rect.value_of_css_property("fill") == "rgb(214, 69, 69)"
-    find("id", "by-error").click()
+    Select(find("id", "colour")).select_by_visible_text("fate")
     assert rect.value_of_css_property("fill") != "rgb(214, 69, 69)"
     assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
 
