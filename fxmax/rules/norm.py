@@ -98,19 +98,36 @@ def _grouped(
     bias: TensorValue | None,
     eps: float,
 ) -> tuple[TensorValue, TensorValue, TensorValue]:
-    size = product_of([int(x.shape[1]) // groups, *x.shape[2:]])
-    y, mean, rstd = _standardized(ctx, ops.reshape(x, [x.shape[0], groups, size]), eps)
-    return _affine(ops.reshape(y, x.shape), weight, bias), mean, rstd
+    """(normalized x, mean (N, groups, 1), rstd as mean).
+
+    The weight goes to rstd first: MAX 26.7 takes normalizing and then scaling for its own LayerNorm,
+    whose gamma is of the last axis, and does not compile where `groups` is the number of channels.
+    """
+    channels = int(x.shape[1])
+    rows = ops.reshape(x, [x.shape[0], groups, product_of([channels // groups, *x.shape[2:]])])
+    centred, mean, rstd = _centred(ctx, rows, eps)
+    factor = ops.broadcast_to(rstd, [x.shape[0], groups, channels // groups])
+    if weight is not None:
+        factor = factor * ops.reshape(weight, [groups, channels // groups])
+    factor = ops.reshape(factor, [x.shape[0], channels, *[1] * (x.rank - 2)])
+    y = ops.reshape(centred, x.shape) * factor
+    return y if bias is None else y + _per_channel(bias, x.rank), mean, rstd
 
 
 def _standardized(
     ctx: Context, rows: TensorValue, eps: float
 ) -> tuple[TensorValue, TensorValue, TensorValue]:
-    """(x - mean) · rstd over the last axis, mean, and rstd = 1/√(var + eps), with biased variance."""
+    """(x - mean) · rstd over the last axis, mean, and rstd."""
+    centred, mean, rstd = _centred(ctx, rows, eps)
+    return centred * rstd, mean, rstd
+
+
+def _centred(ctx: Context, rows: TensorValue, eps: float) -> tuple[TensorValue, TensorValue, TensorValue]:
+    """x - mean over the last axis, mean, and rstd = 1/√(var + eps), with biased variance."""
     mean = ops.mean(rows, -1)
     centred = rows - mean
     rstd = ops.rsqrt(ops.mean(centred * centred, -1) + ctx.constant(eps, rows.dtype))
-    return centred * rstd, mean, rstd
+    return centred, mean, rstd
 
 
 @rule(aten.batch_norm.default)
