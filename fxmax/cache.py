@@ -42,7 +42,11 @@ def artifacts_folder() -> Path:
 def artifacts() -> list[tuple[Path, int]]:
     """Each of them, and its bytes."""
     found = sorted(artifacts_folder().glob("*/"))
-    return [(f, sum(x.stat().st_size for x in f.rglob("*") if x.is_file())) for f in found]
+    return [(f, _bytes(f)) for f in found]
+
+
+def _bytes(folder: Path) -> int:
+    return sum(x.stat().st_size for x in folder.rglob("*") if x.is_file())
 
 
 def enabled() -> bool:
@@ -125,23 +129,28 @@ def keep(key: Key, title: str, seconds: float, export: Callable[[Path], object])
 
 def entries() -> Iterator[Entry]:
     """Everything that is kept and whole, newest first."""
-    folders = [f for f in graphs_folder().glob("*") if not f.name.startswith(".")]
-    found = [entry for f in folders if (entry := _read(f)) is not None]
+    found = [entry for f in _folders() if (entry := _read(f)) is not None]
     yield from sorted(found, key=lambda e: -e.created)
 
 
+def damaged() -> list[Path]:
+    """Folders of programs that are not whole."""
+    return [f for f in _folders() if _read(f) is None]
+
+
+def _folders() -> list[Path]:
+    return [f for f in graphs_folder().glob("*") if not f.name.startswith(".")]
+
+
 def clear(days: float = 0.0) -> tuple[int, int]:
-    """Remove graphs and artifacts older than `days`; returns (how many, their bytes)."""
-    before, number, size = time.time() - days * 86400, 0, 0
-    for entry in list(entries()):
-        if entry.created <= before:
-            shutil.rmtree(graphs_folder() / entry.key.name, ignore_errors=True)
-            number, size = number + 1, size + entry.bytes
-    for folder, used in artifacts():
-        if folder.stat().st_mtime <= before:
-            shutil.rmtree(folder, ignore_errors=True)
-            number, size = number + 1, size + used
-    return number, size
+    """Remove graphs and artifacts older than `days`, and what is damaged; (how many, their bytes)."""
+    before = time.time() - days * 86400
+    old = [(graphs_folder() / e.key.name, e.bytes) for e in entries() if e.created <= before]
+    old += [(folder, _bytes(folder)) for folder in damaged()]
+    old += [(folder, used) for folder, used in artifacts() if folder.stat().st_mtime <= before]
+    for folder, _ in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(old), sum(used for _, used in old)
 
 
 def _why_not(key: Key) -> str:

@@ -132,6 +132,16 @@ def test_the_command_lists_and_clears(folder):
     assert list(cache.entries()) == []
 
 
+def test_what_is_damaged_is_told_of_and_cleared_whatever_its_age(folder):
+    keep(key(), b"x" * 1000)
+    keep(key("another"))
+    (folder / key().name / cache.PROGRAM).write_bytes(b"x")
+    run = CliRunner().invoke
+    assert "1 more are damaged" in run(cli, ["cache", "list"]).output
+    assert "removed 1 graphs" in run(cli, ["cache", "clear", "--older-than", "1"]).output
+    assert [f.name for f in folder.iterdir()] == [key("another").name]
+
+
 def test_a_graph_is_compiled_once(monkeypatch, tmp_path):
     """The same module again is read back, and so is one with another checkpoint; not another graph."""
     monkeypatch.setattr(cache, "graphs_folder", lambda: tmp_path)

@@ -35,6 +35,8 @@ def list_(as_json: bool) -> int:
         click.echo(f"{name}  {e.seconds:6.1f} s  {title}")
     total = sum(e.bytes for e in found)
     click.echo(f"{len(found)} graphs, {total / 1e6:.1f} MB, in {kept.graphs_folder()}")
+    if broken := kept.damaged():
+        click.echo(f"{len(broken)} more are damaged: fxmax cache clear removes them")
     if more := kept.artifacts():
         size = sum(used for _, used in more)
         click.echo(f"{len(more)} artifacts to start from, {size / 1e6:.1f} MB, in {kept.artifacts_folder()}")

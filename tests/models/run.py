@@ -71,6 +71,7 @@ def compare(actual: object, expected: object) -> float:
         [x for x in pytree.tree_leaves(tree) if isinstance(x, torch.Tensor)] for tree in (actual, expected)
     )
     assert type(actual) is type(expected), f"{type(actual)}, torch has {type(expected)}"
+    assert e, "torch's output holds no tensor"
     assert len(a) == len(e), f"{len(a)} outputs, torch has {len(e)}"
     errors = [0.0]
     for x, y in zip(a, e, strict=True):
