@@ -42,6 +42,12 @@ EXCLUDED: dict[str, str] = {
 # Nodes whose result is a size: the walk turns them into MAX dims without a rule.
 STRUCTURAL = frozenset({"aten.sym_size.int", "aten.sym_numel.default"})
 
+# Overloads that no sample can prove: overload → why.
+UNPROVABLE: dict[str, str] = {
+    "aten.empty_strided.default": "its values are undefined",
+    **dict.fromkeys(STRUCTURAL, "a size: see tests/test_dynamic.py"),
+}
+
 How = Literal["rule", "decomposition", "structural", "excluded", "missing"]
 
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch._decomp import decomposition_table
 from torch._ops import OpOverload
 
+from fxmax.decompositions import decompositions
 from fxmax.errors import RuleError
 
 RuleFn = Callable[..., Any]
@@ -26,17 +25,6 @@ RuleFn = Callable[..., Any]
 # Tensor options that never change a value in MAX: the dtype is in `ctx.out`, the device is the
 # graph's, and MAX has one layout. A rule may leave them out of its parameters.
 IGNORABLE = frozenset({"dtype", "layout", "device", "pin_memory", "memory_format"})
-
-_aten = torch.ops.aten
-# torch has decompositions of these that end in ops of the table; export leaves them whole.
-ALSO_DECOMPOSED: tuple[OpOverload, ...] = (
-    _aten.upsample_nearest2d.vec,
-    _aten.upsample_bilinear2d.vec,
-    _aten.upsample_bilinear2d.default,
-    _aten.upsample_bicubic2d.default,
-    _aten.upsample_trilinear3d.default,
-    _aten.grid_sampler_2d.default,
-)
 
 
 @dataclass(frozen=True)
@@ -161,17 +149,15 @@ class RuleTable(Mapping[OpOverload, Rule]):
             self._rules = before
 
     def decompositions(self) -> dict[OpOverload, Callable[..., Any]]:
-        """torch's default decompositions, less those of ops that have a rule here.
+        """Every decomposition that is known (`fxmax.decompositions`), less those of ops that have a rule.
 
         Adding a rule therefore raises the level of the graph; removing one falls back to torch's
-        own decomposition. A few ops that export's default keeps whole are taken apart too.
+        own decomposition.
         """
-        table = torch.export.default_decompositions()
-        for target in ALSO_DECOMPOSED:
-            table[target] = decomposition_table[target]
+        table = decompositions()
         for target in self._rules:
             table.pop(target, None)
-        return table  # type: ignore[return-value]
+        return table
 
 
 def _where(fn: RuleFn) -> str:

@@ -160,23 +160,29 @@ def samples_section(samples: Json) -> list[str]:
     return [
         *lines,
         "",
-        "A sample passes if shape, dtype, NaN and infinities are torch's and the rest is within 1e-5 of",
-        "the output's scale (float64: 1e-8; integers and bools: equal).",
+        "Samples are torch's own, and direct calls of the overloads that those don't reach. One passes if",
+        "shape, dtype, NaN and infinities are torch's and the rest is within 1e-5 of the output's scale",
+        "(float64: 1e-8; integers and bools: equal).",
         "",
     ]
 
 
 def core_section(core: Json, proven: dict[str, Counter[str]]) -> list[str]:
+    from fxmax.core_aten import UNPROVABLE
+
     counts = Counter(how for how, _ in core.values())
+    inference = [name for name, (how, _) in core.items() if how != "excluded"]
+    shown = sum(name in proven or name in UNPROVABLE for name in inference)
     lines = ["## Core ATen", ""]
     lines.append(
-        f"{len(core)} overloads: " + ", ".join(f"{n} {how}" for how, n in counts.most_common()) + "."
+        f"{len(core)} overloads: {', '.join(f'{n} {how}' for how, n in counts.most_common())}. Of the "
+        f"{len(inference)} that an inference graph can hold, {shown} are proven by samples or say why not."
     )
     lines += ["", "| overload | lowered by | samples passed |", "|---|---|---|"]
     for name, (how, detail) in core.items():
         if how != "excluded":
             by = detail if how == "rule" else how
-            lines.append(f"| `{name}` | {by} | {_counts(proven.get(name))} |")
+            lines.append(f"| `{name}` | {by} | {UNPROVABLE.get(name) or _counts(proven.get(name))} |")
     lines += ["", "### Left out on purpose", "", "| overload | why |", "|---|---|"]
     lines += [f"| `{name}` | {why} |" for name, (how, why) in core.items() if how == "excluded"]
     return [*lines, ""]

@@ -90,6 +90,7 @@ def test_sizes_may_vary(model, capsys):
     assert "time" in capsys.readouterr().err  # torch says that the width is fixed
 
 
+@pytest.mark.slow
 def test_profile_tells_the_time_of_each_node(model, capsys, tmp_path):
     page = tmp_path / "time.html"
     options = ["--runs", "3", "--json", "--quiet", "--html", str(page)]

@@ -12,7 +12,7 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.context import Context
 from fxmax.kernels import ELEMENTWISE
-from fxmax.rules.elementwise import elementwise, is_nan, less, libm, not_equal, of_bool, scalar
+from fxmax.rules.elementwise import elementwise, is_nan, less, libm, mojo, not_equal, of_bool, scalar
 from fxmax.rules.helpers import broadcast, cast, tensor
 from fxmax.table import rule
 
@@ -101,6 +101,7 @@ elementwise(
         aten.fmod.Tensor: fmod,
         aten.fmod.Scalar: fmod,
         aten.nextafter.default: libm("nextafter"),
+        aten.gcd.default: mojo("gcd"),
     },
     kernels=ELEMENTWISE,
 )

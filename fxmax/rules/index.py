@@ -10,8 +10,8 @@ from max.dtype import DType
 from max.graph import Dim, TensorValue, ops
 
 from fxmax.context import Context
-from fxmax.errors import Declined
 from fxmax.rules.helpers import axis, cast
+from fxmax.rules.nonzero import unmasked
 from fxmax.rules.sizes import has_zero, is_static, product_of, take
 from fxmax.table import rule
 
@@ -69,7 +69,7 @@ def gather(ctx: Context, self: TensorValue, dim: int, index: TensorValue, sparse
 def index(ctx: Context, self: TensorValue, indices: Sequence[TensorValue | None]) -> TensorValue:
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
-    at, given = advanced(indices)
+    at, given = advanced(unmasked(indices, ctx.out.shape))
     if not given:
         return self
     if len(at) == 1:
@@ -85,16 +85,9 @@ def index(ctx: Context, self: TensorValue, indices: Sequence[TensorValue | None]
 
 
 def advanced(indices: Sequence[TensorValue | None]) -> tuple[list[int], list[TensorValue]]:
-    """The axes that are indexed, and by what.
-
-    Raises:
-        Declined: one is a mask, which makes the result's size depend on the data.
-    """
+    """The axes that are indexed, and by what."""
     at = [i for i, index in enumerate(indices) if index is not None]
-    given = [index for index in indices if index is not None]
-    if any(index.dtype in (DType.bool, DType.uint8) for index in given):
-        raise Declined("indexing by a mask: the result's size depends on the data; use torch.where")
-    return at, given
+    return at, [index for index in indices if index is not None]
 
 
 def wrapped(ctx: Context, index: TensorValue, size: Any) -> TensorValue:

@@ -13,6 +13,7 @@ from fxmax.context import Context
 from fxmax.errors import Declined
 from fxmax.rules.helpers import axis, broadcast, cast, number
 from fxmax.rules.index import advanced, joined, wrapped
+from fxmax.rules.nonzero import unmasked
 from fxmax.rules.sizes import has_zero, is_static, take
 from fxmax.table import rule
 
@@ -119,7 +120,11 @@ def index_put(
         return self
     values = cast(values, self.dtype)
     if len(indices) and indices[0] is not None and indices[0].dtype == DType.bool:
-        return _masked(self, indices, values, accumulate)
+        if all(is_static(s) and int(s) == 1 for s in values.shape):
+            return _masked(self, indices[0], values, accumulate)
+        if values.rank != self.rank - indices[0].rank + 1 or is_static(values.shape[0]):
+            raise Declined("writing by a mask values whose number is not that of the mask's places")
+        indices = unmasked(indices, values.shape)
     at, given = advanced(indices)
     if has_zero(given[0].shape):
         return self
@@ -143,14 +148,8 @@ def index_put(
     return ops.permute(written, [front.index(i) for i in range(self.rank)])
 
 
-def _masked(
-    x: TensorValue, indices: Sequence[TensorValue | None], values: TensorValue, accumulate: bool
-) -> TensorValue:
+def _masked(x: TensorValue, mask: TensorValue, values: TensorValue, accumulate: bool) -> TensorValue:
     """Writing by a mask: of one value, which each chosen place takes."""
-    if len(indices) != 1 or any(int(s) != 1 for s in values.shape if is_static(s)):
-        raise Declined("writing several values by a mask; use torch.where or masked_scatter")
-    mask = indices[0]
-    assert mask is not None
     mask = ops.reshape(mask, [*mask.shape, *[1] * (x.rank - mask.rank)])
     value = ops.reshape(values, [1] * x.rank)
     return ops.where(mask, x + value if accumulate else value, x)

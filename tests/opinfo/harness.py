@@ -12,7 +12,7 @@ from conftest import Batch, Case
 
 import fxmax
 from fxmax.errors import CaptureError, CompileError
-from opinfo import samples, scope
+from opinfo import direct, samples, scope
 
 Kind = Literal["passed", "wrong", "gap", "compile", "capture", "crash"]
 CHUNK = 80  # graphs to one compile
@@ -33,8 +33,8 @@ class Outcome(NamedTuple):
 def chosen(
     dtype: torch.dtype, limit: int | None, names: Iterable[str] | None = None, pattern: str = ""
 ) -> list[Case]:
-    """At most `limit` samples of each op in scope that has that dtype."""
-    found = []
+    """At most `limit` samples of each op in scope that has that dtype, and all direct calls of overloads."""
+    found = [] if names else [c for c in direct.cases(dtype) if re.search(pattern, c.id)]
     for name in names or samples.op_db():
         if scope.out_of_scope(name) or not re.search(pattern, name):
             continue
@@ -81,12 +81,13 @@ def _outcome(batch: Batch, id: str) -> Outcome:
         return Outcome("wrong", _short(error))
     except Exception as error:  # noqa: BLE001 - reported as the outcome
         return Outcome("crash", f"{type(error).__name__}: {_short(error)}")
-    return Outcome("passed", "", _overloads(batch.compiled(id).report))
+    overloads = {*_overloads(batch.compiled(id).report), *direct.overload_of(id)}
+    return Outcome("passed", "", tuple(sorted(overloads)))
 
 
-def _overloads(report: Any) -> tuple[str, ...]:
+def _overloads(report: Any) -> set[str]:
     nodes = [n for n in report.nodes if n.fate in ("lowered", "decomposed", "structural")]
-    return tuple(sorted({n.op for n in nodes} | {n.original for n in nodes if n.original}))
+    return {n.op for n in nodes} | {n.original for n in nodes if n.original}
 
 
 def _short(error: Exception, most: int = 300) -> str:

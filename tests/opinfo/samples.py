@@ -41,7 +41,8 @@ def cases(name: str, dtype: torch.dtype, limit: int | None = None) -> list[Case]
     picked: list[int] = list(range(len(found)))
     if limit is not None and len(found) > limit:
         picked = sorted({round(i * (len(found) - 1) / max(limit - 1, 1)) for i in range(limit)})
-    return [_case(f"{name}-{short(dtype)}-{i}", op, found[i], TOLERANCE.get(dtype, 1e-5)) for i in picked]
+    tolerance, prefix = TOLERANCE.get(dtype, 1e-5), f"{name}-{short(dtype)}"
+    return [case_of(f"{prefix}-{i}", op.op, _arguments(found[i]), tolerance) for i in picked]
 
 
 def _samples(op: Any, dtype: torch.dtype) -> Iterator[Any]:
@@ -51,8 +52,13 @@ def _samples(op: Any, dtype: torch.dtype) -> Iterator[Any]:
     yield from op.sample_inputs("cpu", dtype, requires_grad=False)
 
 
-def _case(id: str, op: Any, sample: Any, tolerance: float) -> Case:
-    leaves, spec = pytree.tree_flatten((sample.input, tuple(sample.args), dict(sample.kwargs)))
+def _arguments(sample: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (sample.input, *sample.args), dict(sample.kwargs)
+
+
+def case_of(id: str, call: Any, arguments: tuple[tuple[Any, ...], dict[str, Any]], tolerance: float) -> Case:
+    """`call(*args, **kwargs)` with the tensors among its arguments as inputs."""
+    leaves, spec = pytree.tree_flatten(arguments)
     where = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
     tensors = [leaves[i].detach().contiguous() for i in where]
 
@@ -60,7 +66,7 @@ def _case(id: str, op: Any, sample: Any, tolerance: float) -> Case:
         filled = list(leaves)
         for i, value in zip(where, inputs, strict=True):
             filled[i] = value
-        first, args, kwargs = pytree.tree_unflatten(filled, spec)
-        return op.op(first, *args, **kwargs)
+        args, kwargs = pytree.tree_unflatten(filled, spec)
+        return call(*args, **kwargs)
 
     return Case(id, fn, tensors, tolerance)

@@ -75,6 +75,16 @@ CASES = [
         [X],
     ),
     Case(
+        "antialiased",
+        lambda x: (
+            F.interpolate(x, size=(3, 9), mode="bilinear", antialias=True),
+            F.interpolate(x, scale_factor=0.6, mode="bicubic", antialias=True),
+            F.interpolate(x, size=(2, 3), mode="bilinear", antialias=True, align_corners=True),
+        ),
+        [X],
+        slow=True,
+    ),
+    Case(
         "nearest",
         lambda x, y: (
             F.interpolate(x, scale_factor=2),
