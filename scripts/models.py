@@ -3,6 +3,7 @@
 python scripts/models.py                       every model
 python scripts/models.py --only BERT Llama     some; the page keeps the others' results
 python scripts/models.py --dry-run             lower without compiling: what is missing
+python scripts/models.py --scaling             seconds to lower Llama with 8 to 64 layers, no weights
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import logging
 import sys
+import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -43,11 +45,14 @@ def main() -> int:
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these models")
     parser.add_argument("--dry-run", action="store_true", help="lower without compiling, and list gaps")
+    parser.add_argument("--scaling", action="store_true", help="time torch's steps and ours, by layers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write this run's results as JSON too")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
 
+    if args.scaling:
+        return scaling()
     from models.run import TOLERANCE, run
     from models.zoo import ZOO
 
@@ -97,6 +102,40 @@ def explain(names: list[str]) -> int:
         print(f"{name:24} {len(report.nodes):5} nodes  {gaps}", flush=True)
         missing += bool(report.gaps)
     return 1 if missing else 0
+
+
+def scaling() -> int:
+    """Print how long each step takes on ever larger graphs, on the meta device."""
+    import torch
+    from max.graph import DeviceRef
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from fxmax.capture import capture
+    from fxmax.lowering import lower
+    from fxmax.passes import run_passes
+    from fxmax.table import default_table
+
+    table = default_table()
+    ids = torch.zeros(1, 128, dtype=torch.long, device="meta")
+    print("layers   nodes   export decompose  passes    rules   nodes/s of ours")
+    for layers in (8, 8, 16, 32, 64):  # the first once more, since it also loads what the rules need
+        with torch.device("meta"):
+            model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=layers)).eval()
+        start = time.perf_counter()
+        exported = torch.export.export(model, (), {"input_ids": ids, "use_cache": False}, strict=False)
+        times = [time.perf_counter() - start]
+        captured = capture(exported, table=table, passes=())
+        times.append(captured.seconds)
+        start = time.perf_counter()
+        run_passes(captured.program, table)
+        times.append(time.perf_counter() - start)
+        lowered = lower(captured, table, DeviceRef.CPU())
+        times.append(lowered.report.seconds["lower"])
+        nodes = len(lowered.report.nodes)
+        columns = (f"{t:{w}.2f}" for t, w in zip(times, (8, 10, 8, 8), strict=True))
+        rate = nodes / (times[2] + times[3])
+        print(f"{layers:6} {nodes:6} {' '.join(columns)} {rate:8.0f}", flush=True)
+    return 0
 
 
 if __name__ == "__main__":

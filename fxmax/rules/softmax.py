@@ -1,6 +1,6 @@
 """Softmax over any axis; MAX's own kernels take the last one.
 
-They differ from torch's in a row with +inf or NaN: torch makes all of it NaN, MAX only those places.
+In a row with +inf or NaN, which torch makes all NaN, they leave the other places as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.rules.elementwise import is_nan
 from fxmax.rules.helpers import axis, cast
 from fxmax.rules.sizes import has_zero
 from fxmax.table import rule
@@ -44,7 +45,13 @@ def _along(ctx: Context, fn: Callable[..., TensorValue], x: TensorValue, dim: in
     if has_zero(x.shape):
         return x
     if x.rank == 0:
-        return ops.reshape(fn(ops.reshape(x, [1])), [])
+        return ops.reshape(_last(ctx, fn, ops.reshape(x, [1])), [])
     if at == x.rank - 1:
-        return fn(x)
-    return ops.transpose(fn(ops.transpose(x, at, -1)), at, -1)
+        return _last(ctx, fn, x)
+    return ops.transpose(_last(ctx, fn, ops.transpose(x, at, -1)), at, -1)
+
+
+def _last(ctx: Context, fn: Callable[..., TensorValue], x: TensorValue) -> TensorValue:
+    """`fn` over the last axis; the row's sum tells whether there is a NaN in it."""
+    y = fn(x)
+    return ops.where(is_nan(ops.sum(y, -1)), ctx.constant(float("nan"), y.dtype), y)

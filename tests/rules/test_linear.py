@@ -13,7 +13,15 @@ A, B = torch.randn(3, 4), torch.randn(4, 5)
 V, W = torch.randn(4), torch.randn(4)
 BATCH_A, BATCH_B = torch.randn(2, 3, 4), torch.randn(2, 4, 5)
 X = torch.randn(2, 6, 4)
-INF = torch.tensor([[0.0, -torch.inf, 1.0], [-torch.inf] * 3, [1000.0, 0.0, 999.0]])
+INF = torch.tensor(
+    [
+        [0.0, -torch.inf, 1.0],
+        [-torch.inf] * 3,
+        [1000.0, 0.0, 999.0],
+        [0.0, torch.inf, 1.0],
+        [torch.nan, 0.0, -torch.inf],
+    ]
+)
 NAN = torch.full((3, 5), torch.nan)
 
 CASES = [
