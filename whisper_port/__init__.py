@@ -27,14 +27,15 @@ if TYPE_CHECKING:
     from whisper_port.checkpoints import load as load_checkpoint
     from whisper_port.checkpoints import resolve as resolve_checkpoint
     from whisper_port.encoder import lower_encoder
-    from whisper_port.model import WhisperModel, load_model
+    from whisper_port.loading import load_model
+    from whisper_port.model import WhisperModel
     from whisper_port.transcribe import Transcription
 
 _HOME = {
     "AudioError": ("whisper_port.audio", "AudioError"),
     "load_audio": ("whisper_port.audio", "load_audio"),
     "WhisperModel": ("whisper_port.model", "WhisperModel"),
-    "load_model": ("whisper_port.model", "load_model"),
+    "load_model": ("whisper_port.loading", "load_model"),
     "Transcription": ("whisper_port.transcribe", "Transcription"),
     "Checkpoint": ("whisper_port.checkpoints", "Checkpoint"),
     "CheckpointError": ("whisper_port.checkpoints", "CheckpointError"),

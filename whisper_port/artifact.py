@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +13,11 @@ from whisper.model import ModelDimensions
 
 import fxmax
 from fxmax import device as devices
-from fxmax.artifact.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from whisper_port.model import WhisperModel
 
 KEY = "whisper"  # of the manifest's metadata
-
-
-def is_artifact(path: str) -> bool:
-    """Whether a path is an artifact's folder, of whatever model."""
-    return os.path.isfile(os.path.join(path, MANIFEST))
 
 
 def save(model: WhisperModel, path: str | os.PathLike[str]) -> Path:
@@ -40,16 +35,14 @@ def save(model: WhisperModel, path: str | os.PathLike[str]) -> Path:
     return fxmax.save(Path(path), graphs, metadata={KEY: about})
 
 
-def load(path: str, device: str = "auto") -> WhisperModel:
-    """The model of an artifact, with nothing compiled and no weights converted.
+def from_graphs(graphs: Mapping[str, fxmax.Loaded], path: str, device: str = "auto") -> WhisperModel:
+    """The model of an artifact's graphs, which `fxmax.load_all(path)` gave.
 
     Raises:
-        fxmax.ArtifactError: it is damaged, of another MAX version, not for this machine or device, or
-            no Whisper model.
+        fxmax.ArtifactError: it is for another device, or no Whisper model.
     """
     from whisper_port.model import WhisperModel
 
-    graphs = fxmax.load_all(path)
     metadata = next(iter(graphs.values())).metadata
     about: dict[str, Any] | None = metadata.get(KEY)
     if about is None:

@@ -29,17 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = vars(parser.parse_args(argv))
     writer_args = {name: args.pop(name) for name in WORD_OPTIONS}
     check_usage(parser, args, writer_args)
-    # Imported after the arguments are known to be right: torch and MAX take seconds.
-    from fxmax.artifact.writing import check_place
-    from fxmax.errors import FxmaxError
-    from whisper_port.checkpoints import CheckpointError
-    from whisper_port.model import load_model
+    # Imported after the arguments are known to be right: MAX takes a moment, torch a second more.
+    from whisper_port.loading import load_model
 
     save = args.pop("save_artifact")
     files, output_dir, output_format = args.pop("audio"), args.pop("output_dir"), args.pop("output_format")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         if save is not None:
+            from fxmax.artifact.writing import check_place
+
             check_place(Path(save))
         name, made = args.pop("model"), args.pop("artifact")
         model = load_model(
@@ -53,12 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"wrote {model.save(save)}: --artifact {save} starts from it", file=sys.stderr)
         args["language"] = usable_language(args["language"], model.is_multilingual)
         args["temperature"] = temperatures(args["temperature"], args.pop("temperature_increment_on_fallback"))
-    except (CheckpointError, FxmaxError, OSError, ValueError) as error:
+    except explained() as error:
         print(f"fxmax-whisper: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return transcribe_files(model, files, output_dir, output_format, writer_args, args)
+
+
+def explained() -> tuple[type[Exception], ...]:
+    """The errors whose text is for the user; named only when one came, since torch comes with them."""
+    from fxmax.errors import FxmaxError
+    from whisper_port.checkpoints import CheckpointError
+
+    return CheckpointError, FxmaxError, OSError, ValueError
 
 
 def transcribe_files(

@@ -24,44 +24,16 @@ from whisper_port.dropin import Decoder, Encoder, KeysValues, Scores
 from whisper_port.inference import Engine, Graph, Graphs, Sequences, Windows, host
 
 
-def load_model(
-    name: str | os.PathLike[str],
-    device: str = "auto",
-    *,
-    dtype: str | None = None,
-    download_root: str | None = None,
-    quiet: bool = False,
+def from_checkpoint(
+    name: str, device: str, dtype: str | None, download_root: str | None, quiet: bool
 ) -> WhisperModel:
-    """A Whisper model, compiled for MAX: minutes the first time, then from MAX's cache.
-
-    Args:
-        name: one of `whisper.available_models()`, or the path of a checkpoint: openai's `.pt`, a
-            Hugging Face folder, or a CTranslate2 folder; or that of an artifact (`WhisperModel.save`),
-            which compiles nothing.
-        device: `auto`, `cpu`, `gpu` or `gpu:N`.
-        dtype: `int8` (CPU) stores the weights of linears and logits as int8 with a scale a row, and the
-            cross-attention's keys and values with a scale a place; where the CPU has an int8 dot
-            product, what goes into a linear is rounded to int8 too. None leaves all as it is.
-        download_root: the folder that openai-whisper downloads to (default: its own cache).
-        quiet: show no progress.
-
-    Raises:
-        CheckpointError: there is no such model, or no place has its weights; the text lists them.
-        fxmax.FxmaxError: the device is not there, or it can't be compiled; or the artifact is
-            damaged or not for this machine.
-    """
-    devices.resolve(device)  # before any long work
-    path = os.fspath(name)
-    if artifact.is_artifact(path):
-        if dtype is not None:
-            raise ValueError(f"{path} is an artifact: its weights stay as they were saved (dtype={dtype!r})")
-        return artifact.load(path, device)
-    known = path in whisper.available_models()
+    """See `whisper_port.load_model`, of a name or the path of a checkpoint."""
+    known = name in whisper.available_models()
     if download_root is not None and known:
-        file = os.path.join(download_root, os.path.basename(whisper._MODELS[path]))
-        checkpoint = resolve(path, file) if os.path.exists(file) else resolve(path, quiet=quiet)
+        file = os.path.join(download_root, os.path.basename(whisper._MODELS[name]))
+        checkpoint = resolve(name, file) if os.path.exists(file) else resolve(name, quiet=quiet)
     else:
-        checkpoint = resolve(path, quiet=quiet) if known or not os.path.exists(path) else resolve(None, path)
+        checkpoint = resolve(name, quiet=quiet) if known or not os.path.exists(name) else resolve(None, name)
     where = devices.resolve(device)
     if (graphs := warm.find(checkpoint, where, dtype)) is not None:
         again = partial(compile_checkpoint, checkpoint, device, dtype=dtype, quiet=quiet)

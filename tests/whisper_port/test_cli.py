@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "transcribe.py"
 @pytest.fixture
 def run(model, monkeypatch):
     """The command in this process, with the compiled model in place of a load."""
-    monkeypatch.setattr("whisper_port.model.load_model", lambda *a, **k: model)
+    monkeypatch.setattr("whisper_port.loading.load_model", lambda *a, **k: model)
     return lambda *args: cli.main([str(a) for a in args])
 
 

@@ -56,7 +56,7 @@ def test_the_command_writes_it(run_with_model, tmp_path, capsys):
 
 @pytest.fixture
 def run_with_model(model, monkeypatch):
-    monkeypatch.setattr("whisper_port.model.load_model", lambda *a, **k: model)
+    monkeypatch.setattr("whisper_port.loading.load_model", lambda *a, **k: model)
     return cli.main
 
 
@@ -75,7 +75,7 @@ def test_what_the_command_refuses(arguments, message, capsys):
 
 
 def test_a_place_that_wont_do_is_refused_before_the_compile(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("whisper_port.model.load_model", None)
+    monkeypatch.setattr("whisper_port.loading.load_model", None)
     assert cli.main(["--save_artifact", str(tmp_path / "no" / "where")]) == 1
     assert "folder does not exist" in capsys.readouterr().err
 

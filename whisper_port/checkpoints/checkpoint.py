@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
 import torch
+import whisper
+from torch.overrides import TorchFunctionMode
 from whisper.model import ModelDimensions, TextDecoder, Whisper
 
 
@@ -60,7 +64,9 @@ class Checkpoint:
 
 def meta_model(dims: ModelDimensions) -> Whisper:
     """openai's model with these dims on the meta device: names and shapes, no values."""
-    with torch.device("meta"):
+    # Sinusoids too by their shape alone.
+    positions = patch.object(whisper.model, "sinusoids", lambda *shape: torch.empty(shape))
+    with torch.device("meta"), _NoValues(), positions:
         model = Whisper.__new__(Whisper)
         torch.nn.Module.__init__(model)
         model.dims = dims
@@ -69,6 +75,21 @@ def meta_model(dims: ModelDimensions) -> Whisper:
             dims.n_vocab, dims.n_text_ctx, dims.n_text_state, dims.n_text_head, dims.n_text_layer
         )
     return model.eval()
+
+
+class _NoValues(TorchFunctionMode):
+    """Leaves tensors as they are made: filling them on the meta device loads torch's compiler, and that
+    takes over a second."""
+
+    FILLS = frozenset({"normal_", "uniform_", "kaiming_uniform_", "fill_", "triu_"})
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self.FILLS:
+            return args[0] if args else kwargs["tensor"]  # a method's own, or torch.nn.init's argument
+        return func(*args, **kwargs)
 
 
 def _encoder(dims: ModelDimensions) -> torch.nn.Module:
