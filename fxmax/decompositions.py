@@ -1,14 +1,11 @@
-"""Ops taken apart before the table sees them: torch's decompositions, and ours where torch has none.
+"""Ops taken apart before the table sees them: by torch's decompositions, and ours where torch has none.
 
-torch.export keeps ops whole that torch's own registry has a decomposition of. An op without a rule
-is better taken apart than refused, so the whole registry counts here.
 Ours are torch code, and end in ops that have rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import product
 from typing import Any
 
@@ -21,19 +18,42 @@ aten = torch.ops.aten
 Decomposition = Callable[..., Any]
 OURS: dict[OpOverload, Decomposition] = {}
 
+# torch.export leaves these whole, though torch has decompositions of them that end in ops of the table.
+# The rest of its registry ends in prims without a rule, which would be reported in the op's place.
+ALSO_TAKEN_APART: tuple[OpOverload, ...] = (
+    aten._addmm_activation.default,
+    aten._batch_norm_no_update.default,
+    aten._batch_norm_with_update_functional.default,
+    aten._native_batch_norm_legit_functional.default,
+    aten.native_batch_norm.default,
+    aten.bucketize.Scalar,
+    aten.conj_physical.default,
+    aten.grid_sampler_2d.default,
+    aten.ldexp.Tensor,
+    aten.lift.default,
+    aten.lift_fresh.default,
+    aten.narrow_copy.default,
+    aten.permute_copy.default,
+    aten.tril_indices.default,
+    aten.triu_indices.default,
+    aten.unbind_copy.int,
+    aten.upsample_bicubic2d.default,
+    aten.upsample_bilinear2d.default,
+    aten.upsample_bilinear2d.vec,
+    aten.upsample_nearest2d.vec,
+    aten.upsample_trilinear3d.default,
+    aten.view_copy.default,
+)
+
 
 def decompositions() -> dict[OpOverload, Decomposition]:
-    """Overload → decomposition: torch.export's defaults, the rest of torch's registry, and ours."""
+    """Overload → decomposition: torch.export's defaults, `ALSO_TAKEN_APART`, and ours."""
     table: Any = torch.export.default_decompositions()
-    for target, function in _registry().items():
-        if target in OURS or target not in table:
-            table[target] = function
+    for target in ALSO_TAKEN_APART:
+        table[target] = decomposition_table[target]
+    for target, function in OURS.items():
+        table[target] = function
     return table  # type: ignore[no-any-return]
-
-
-@cache
-def _registry() -> dict[OpOverload, Decomposition]:
-    return {t: f for t, f in decomposition_table.items() if isinstance(t, OpOverload)} | OURS
 
 
 def _ours(target: OpOverload) -> Callable[[Decomposition], Decomposition]:
