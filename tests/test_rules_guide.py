@@ -29,7 +29,9 @@ def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     python = blocks("python")
     assert len(python) == 5
     before = len(table)
-    with table.override(torch.ops.aten.special_spherical_bessel_j0.default, None):  # whatever is added goes at the end
+    with table.override(
+        torch.ops.aten.special_spherical_bessel_j0.default, None
+    ):  # whatever is added goes at the end
         for code in python:
             exec(compile(code, str(GUIDE), "exec"), scope)
         assert len(table) == before + 2

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -83,3 +89,34 @@ def test_every_built_in_rule_is_where_it_says() -> None:
         file, _, line = rule.where.rpartition(":")
         assert file.endswith(".py"), rule
         assert int(line) > 0
+
+
+PLUGIN = """
+import torch, fxmax
+from max.graph import ops
+
+@fxmax.rule(torch.ops.aten.special_bessel_j1.default)
+def special_bessel_j1(ctx, self):
+    return ops.sin(self)
+"""
+
+
+def test_an_installed_package_brings_its_rules(tmp_path: Path) -> None:
+    """As an installer leaves it: the package, and beside it the entry points in its dist-info."""
+    (tmp_path / "antenna").mkdir()
+    (tmp_path / "antenna" / "__init__.py").touch()
+    (tmp_path / "antenna" / "rules.py").write_text(PLUGIN)
+    info = tmp_path / "antenna-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: antenna\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fxmax.rules]\nantenna = antenna.rules\n")
+    code = (
+        "import torch, fxmax\n"
+        "module = type('M', (torch.nn.Module,), {'forward': lambda self, x: torch.special.bessel_j1(x)})()\n"
+        "[node] = fxmax.explain(module, (torch.ones(3),), quiet=True).nodes\n"
+        "print(node.fate, node.rule)"
+    )
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent.parent}"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"lowered .*antenna/rules.py:\d+\n", done.stdout)
