@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 
 from fxmax.dtypes import Symbols, compute_dtype
 from fxmax.errors import CaptureError
+from fxmax.mlir import drop_unread_loads
 from fxmax.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
 
 WEIGHT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -73,15 +74,7 @@ class Boundary:
             elif spec.kind == "size":
                 returned.append(ops.shape_to_tensor([value]).reshape([]))
         graph.output(*returned)
-        _drop_unread_loads(graph)
-
-
-def _drop_unread_loads(graph: Graph) -> None:
-    """Take out the loads of mutable inputs that nothing reads: MAX would copy each of them whole."""
-    for op in reversed(list(graph._mlir_op.regions[0].blocks[0].operations)):
-        if op.name == "rmo.mo.mutable.load" and not list(op.results[0].uses):
-            op.results[1].replace_all_uses_with(op.operands[1])
-            op.operation.erase()
+        drop_unread_loads(graph)
 
 
 def boundary_of(program: ExportedProgram, symbols: Symbols, device: DeviceRef) -> Boundary:

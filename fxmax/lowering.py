@@ -22,6 +22,7 @@ from fxmax.context import Context, PendingWeight
 from fxmax.dtypes import WIDENED_ON_CPU, Symbols, compute_dtype
 from fxmax.errors import Declined
 from fxmax.kernels import package
+from fxmax.mlir import counted
 from fxmax.recorder import Recorder
 from fxmax.report import GapKind, Report
 from fxmax.signature import Signature
@@ -112,6 +113,7 @@ class Lowerer(torch.fx.Interpreter):
             self.recorder.finish()
             if self.report.ok:
                 self.boundary.leave(self.max_graph, results, self.device)
+        self.report.max_ops, self.report.distinct_max_ops = counted(self.max_graph)
         self._describe_weights()
         self.report.seconds |= {"capture": self.captured.seconds, "lower": time.perf_counter() - start}
         signature = self.boundary.signature

@@ -84,6 +84,8 @@ class Report:
     layouts: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    max_ops: int = 0  # of the MAX graph, those that compute
+    distinct_max_ops: int = 0  # by op, types and attributes: what MAX has kernels to compile for
     cache: str = ""  # whether the compiled graph was in the cache, and if not, why
 
     @property
@@ -130,6 +132,8 @@ class Report:
             },
             "notes": self.notes,
             "seconds": self.seconds,
+            "max_ops": self.max_ops,
+            "distinct_max_ops": self.distinct_max_ops,
             "cache": self.cache,
             "node_list": [asdict(n) for n in self.nodes],
         }
@@ -164,6 +168,8 @@ class Report:
             lines.append(f"  missing: {', '.join(self.lost)}")
         lines += [f"  {name}: stored as {layout}" for name, layout in self.layouts.items()]
         lines += [f"  note: {note}" for note in self.notes]
+        if self.max_ops:
+            lines.append(f"  {self.kernels_line()}")
         if self.seconds:
             stages = ", ".join(f"{k} {v:.2f} s" for k, v in self.seconds.items())
             lines.append(f"  stages: {stages}")
@@ -214,6 +220,10 @@ class Report:
         if used and empty == used:
             return f"{used} used by name, {unused}; no values were read"
         return f"{used - empty} of {used} bound, {unused}"
+
+    def kernels_line(self) -> str:
+        """How large the MAX graph is, and how much of it there is to compile."""
+        return f"MAX graph: {self.max_ops} ops, {self.distinct_max_ops} distinct: as many kernels at most"
 
     def __str__(self) -> str:
         return self.text()

@@ -48,12 +48,12 @@ def weights(report: Report) -> RenderableType:
 
 def stages(report: Report, seconds: dict[str, float] | None = None) -> RenderableType:
     """How long each stage took (default: the report's own), and whether the compile was needed."""
-    table = Table(title="stages", title_justify="left", caption=report.cache, caption_justify="left")
+    table = Table(title="stages", title_justify="left")
     table.add_column("stage")
     table.add_column("seconds", justify="right")
     for stage, value in (seconds or report.seconds).items():
         table.add_row(stage.replace("_", " "), f"{value:.3f}")
-    return table
+    return Group(table, *(line for line in (report.kernels_line(), report.cache) if line))
 
 
 def proof_page(proof: Proof) -> list[RenderableType]:

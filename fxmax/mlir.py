@@ -1,0 +1,34 @@
+"""What is read off MAX's graph as MLIR, which `max.graph` has no public way to walk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from max.graph import Graph
+
+
+def operations(graph: Graph) -> list[Any]:
+    """The graph's MLIR operations, in order."""
+    return list(graph._mlir_op.regions[0].blocks[0].operations)
+
+
+def drop_unread_loads(graph: Graph) -> None:
+    """Take out the loads of mutable inputs that nothing reads: MAX would copy each of them whole."""
+    for op in reversed(operations(graph)):
+        if op.name == "rmo.mo.mutable.load" and not list(op.results[0].uses):
+            op.results[1].replace_all_uses_with(op.operands[1])
+            op.operation.erase()
+
+
+def counted(graph: Graph) -> tuple[int, int]:
+    """(ops that compute, how many of them differ in op, types or attributes).
+
+    MAX compiles a kernel for each that differs, less those that it fuses or folds.
+    """
+    kinds = [_kind(op.operation) for op in operations(graph) if len(op.operation.operands)]
+    return len(kinds), len(set(kinds))
+
+
+def _kind(op: Any) -> tuple[Any, ...]:
+    types = (tuple(str(value.type) for value in values) for values in (op.operands, op.results))
+    return op.name, *types, *sorted((name, str(op.attributes[name])) for name in op.attributes)
