@@ -12,7 +12,17 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.context import Context
 from fxmax.kernels import ELEMENTWISE
-from fxmax.rules.elementwise import elementwise, is_nan, less, libm, mojo, not_equal, of_bool, scalar
+from fxmax.rules.elementwise import (
+    broadcasting,
+    elementwise,
+    is_nan,
+    less,
+    libm,
+    mojo,
+    not_equal,
+    of_bool,
+    scalar,
+)
 from fxmax.rules.helpers import broadcast, cast, tensor
 from fxmax.table import rule
 
@@ -39,7 +49,7 @@ def _scaled_sum(ctx: Context, op: Any, self: Any, other: Any, alpha: Any) -> Ten
     other = tensor(ctx, other, dtype)
     if alpha != 1:
         other = other * tensor(ctx, alpha, dtype)
-    return cast(op(tensor(ctx, self, dtype), other), ctx.out.dtype)
+    return cast(broadcasting(op, [tensor(ctx, self, dtype), other], ctx.out.shape), ctx.out.dtype)
 
 
 mul = of_bool(ops.logical_and, ops.mul)

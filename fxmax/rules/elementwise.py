@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from max.dtype import DType
-from max.graph import TensorType, TensorValue, ops
+from max.graph import Dim, TensorType, TensorValue, ops
 from torch._ops import OpOverload
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.context import Context
 from fxmax.errors import Declined
-from fxmax.rules.helpers import broadcast, cast, tensor
+from fxmax.rules.helpers import broadcast, cast, tensor, trailing_ones, without_trailing_ones
 from fxmax.table import IGNORABLE, parameter_name, rule
 
 Lowering = Callable[..., TensorValue]
@@ -43,15 +43,26 @@ def _in_promoted_dtype(target: OpOverload, fn: Lowering, promotion: Promotion, a
 
     def lowered(ctx: Context, **operands: Any) -> TensorValue:
         dtype = ctx.promoted(promotion)
-        values = [tensor(ctx, operands[parameter_name(n)], dtype) for n in names]
-        if alike:
-            values = [broadcast(v, ctx.out.shape) for v in values]
-        return cast(fn(*values), ctx.out.dtype)
+        given = [tensor(ctx, operands[parameter_name(n)], dtype) for n in names]
+        return cast(broadcasting(fn, given, ctx.out.shape, alike), ctx.out.dtype)
 
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(n, keyword) for n in ("ctx", *map(parameter_name, names))]
     lowered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return lowered
+
+
+def broadcasting(
+    fn: Lowering, operands: Sequence[TensorValue], shape: Sequence[Dim], alike: bool = False
+) -> TensorValue:
+    """`fn` of operands that broadcast to `shape`; with `alike` it gets them broadcast."""
+    values = without_trailing_ones(operands, shape)
+    stripped = any(a is not b for a, b in zip(values, operands, strict=True))
+    inner = list(shape)[: len(shape) - trailing_ones(shape)] if stripped else list(shape)
+    if alike:
+        values = [broadcast(v, inner) for v in values]
+    y = fn(*values)
+    return ops.reshape(y, list(shape)) if stripped else y
 
 
 def mojo(name: str) -> Lowering:

@@ -76,3 +76,25 @@ def shape_of(x: TensorValue) -> list[Dim]:
 def broadcast(x: TensorValue, shape: Sequence[Any]) -> TensorValue:
     """`x` broadcast to `shape`; nothing is added where it has that shape already."""
     return x if list(x.shape) == [Dim(s) for s in shape] else ops.broadcast_to(x, list(shape))
+
+
+def trailing_ones(shape: Sequence[Any]) -> int:
+    """How many axes at the end are of size 1; the first axis is never counted."""
+    count = 0
+    for size in reversed(list(shape)[1:]):
+        if not isinstance(size, StaticDim) or int(size) != 1:
+            break
+        count += 1
+    return count
+
+
+def without_trailing_ones(values: Sequence[TensorValue], shape: Sequence[Any]) -> list[TensorValue]:
+    """Operands that broadcast to `shape`, less its axes of size 1 at the end.
+
+    MAX 26.7 fuses a broadcast operand into a product or convolution, and reads the wrong elements of
+    it, where such axes come between: conv (2, 32, 1, 1) · scale (32, 1, 1). Without them it is right.
+    """
+    count = trailing_ones(shape)
+    if not count or len({tuple(map(str, v.shape)) for v in values}) == 1:
+        return list(values)
+    return [ops.reshape(v, list(v.shape)[: max(v.rank - count, 0)]) for v in values]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.rules.elementwise import broadcasting
 from fxmax.rules.helpers import cast
 from fxmax.rules.sizes import has_zero, product_of
 from fxmax.table import rule
@@ -110,8 +111,8 @@ def _grouped(
     if weight is not None:
         factor = factor * ops.reshape(weight, [groups, channels // groups])
     factor = ops.reshape(factor, [x.shape[0], channels, *[1] * (x.rank - 2)])
-    y = ops.reshape(centred, x.shape) * factor
-    return y if bias is None else y + _per_channel(bias, x.rank), mean, rstd
+    y = broadcasting(ops.mul, [ops.reshape(centred, x.shape), factor], x.shape)
+    return _affine(y, None, bias), mean, rstd
 
 
 def _standardized(
@@ -203,17 +204,20 @@ def _with_statistics(
     scale = scale if weight is None else scale * cast(weight, scale.dtype)
     shift = -mean * scale
     shift = shift if bias is None else shift + cast(bias, shift.dtype)
-    return x * _per_channel(cast(scale, x.dtype), x.rank) + _per_channel(cast(shift, x.dtype), x.rank)
+    y = _by_channel(ops.mul, x, cast(scale, x.dtype))
+    return _by_channel(ops.add, y, cast(shift, x.dtype))
 
 
 def _affine(x: TensorValue, weight: TensorValue | None, bias: TensorValue | None) -> TensorValue:
-    x = x if weight is None else x * _per_channel(weight, x.rank)
-    return x if bias is None else x + _per_channel(bias, x.rank)
+    x = x if weight is None else _by_channel(ops.mul, x, weight)
+    return x if bias is None else _by_channel(ops.add, x, bias)
 
 
-def _per_channel(vector: TensorValue, rank: int) -> TensorValue:
-    """A vector along axis 1 of a tensor of `rank`."""
-    return ops.reshape(vector, [vector.shape[0], *[1] * (rank - 2)])
+def _by_channel(
+    op: Callable[[TensorValue, TensorValue], TensorValue], x: TensorValue, vector: TensorValue
+) -> TensorValue:
+    """`op` of a tensor and a vector along its axis 1."""
+    return broadcasting(op, [x, ops.reshape(vector, [vector.shape[0], *[1] * (x.rank - 2)])], x.shape)
 
 
 @rule(aten.rms_norm.default)
