@@ -60,10 +60,9 @@ elementwise({aten.div.Tensor: ops.div, aten.div.Scalar: ops.div}, Promotion.INT_
 @rule(aten.div.Tensor_mode, aten.div.Scalar_mode, kernels=ELEMENTWISE)
 def div_mode(ctx: Context, self: TensorValue, other: Any, rounding_mode: str | None) -> TensorValue:
     dtype = ctx.promoted(Promotion.DEFAULT if rounding_mode else Promotion.INT_TO_FLOAT)
-    a, b = (broadcast(tensor(ctx, x, dtype), ctx.out.shape) for x in (self, other))
-    if rounding_mode is None:
-        return ops.div(a, b)
-    return cast(_floor_divide(a, b) if rounding_mode == "floor" else _trunc_divide(a, b), ctx.out.dtype)
+    divide = {None: ops.div, "floor": _floor_divide, "trunc": _trunc_divide}[rounding_mode]
+    operands = [tensor(ctx, x, dtype) for x in (self, other)]
+    return cast(broadcasting(divide, operands, ctx.out.shape, alike=True), ctx.out.dtype)
 
 
 def _trunc_divide(a: TensorValue, b: TensorValue) -> TensorValue:
@@ -184,11 +183,15 @@ elementwise(
 @rule(aten.clamp.default, aten.clamp.Tensor)
 def clamp(ctx: Context, self: TensorValue, min: Any, max: Any) -> TensorValue:
     dtype = ctx.promoted()
-    x = cast(self, dtype)
-    for bound, nearest in ((min, maximum), (max, minimum)):
-        if bound is not None:
-            x = nearest(x, tensor(ctx, bound, dtype))
-    return cast(x, ctx.out.dtype)
+    bounds = [(nearest, b) for nearest, b in ((maximum, min), (minimum, max)) if b is not None]
+
+    def within(x: TensorValue, *values: TensorValue) -> TensorValue:
+        for (nearest, _), value in zip(bounds, values, strict=True):
+            x = nearest(x, value)
+        return x
+
+    operands = [cast(self, dtype), *(tensor(ctx, bound, dtype) for _, bound in bounds)]
+    return cast(broadcasting(within, operands, ctx.out.shape), ctx.out.dtype)
 
 
 @rule(aten.clamp_min.default, aten.clamp_min.Tensor)
@@ -204,4 +207,5 @@ def clamp_max(ctx: Context, self: TensorValue, max: Any) -> TensorValue:
 @rule(aten.where.self)
 def where(ctx: Context, condition: TensorValue, self: TensorValue, other: TensorValue) -> TensorValue:
     dtype = ctx.out.dtype
-    return ops.where(cast(condition, DType.bool), cast(self, dtype), cast(other, dtype))
+    operands = [cast(condition, DType.bool), cast(self, dtype), cast(other, dtype)]
+    return broadcasting(ops.where, operands, ctx.out.shape)

@@ -9,7 +9,7 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.context import Context
 from fxmax.kernels import ELEMENTWISE
-from fxmax.rules.elementwise import elementwise, is_nan, less, mojo, not_equal, of_bool, scalar
+from fxmax.rules.elementwise import broadcasting, elementwise, is_nan, less, mojo, not_equal, of_bool, scalar
 from fxmax.rules.helpers import cast
 from fxmax.table import rule
 
@@ -59,17 +59,17 @@ def signbit(ctx: Context, self: TensorValue) -> TensorValue:
 
 @rule(aten.logical_and.default)
 def logical_and(ctx: Context, self: TensorValue, other: TensorValue) -> TensorValue:
-    return ops.logical_and(cast(self, DType.bool), cast(other, DType.bool))
+    return broadcasting(ops.logical_and, [cast(self, DType.bool), cast(other, DType.bool)], ctx.out.shape)
 
 
 @rule(aten.logical_or.default)
 def logical_or(ctx: Context, self: TensorValue, other: TensorValue) -> TensorValue:
-    return ops.logical_or(cast(self, DType.bool), cast(other, DType.bool))
+    return broadcasting(ops.logical_or, [cast(self, DType.bool), cast(other, DType.bool)], ctx.out.shape)
 
 
 @rule(aten.logical_xor.default)
 def logical_xor(ctx: Context, self: TensorValue, other: TensorValue) -> TensorValue:
-    return ops.logical_xor(cast(self, DType.bool), cast(other, DType.bool))
+    return broadcasting(ops.logical_xor, [cast(self, DType.bool), cast(other, DType.bool)], ctx.out.shape)
 
 
 @rule(aten.logical_not.default)

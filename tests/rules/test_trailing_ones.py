@@ -16,17 +16,20 @@ FILTER = torch.randn(32, 32, 1, 1)
 PIXEL = torch.randn(2, 32, 1, 1)
 
 
-def case(name: str, fn: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor = PIXEL) -> Case:
-    return Case(name, fn, [x, FILTER, SCALE])
+def case(name: str, fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Case:
+    return Case(name, fn, [PIXEL, FILTER, SCALE])
 
 
 CASES = [
     case("conv2d", lambda x, w, s: F.conv2d(x, w) * s[:, None, None]),
     case("conv1d", lambda x, w, s: F.conv1d(x[..., 0], w[..., 0]) + s[:, None]),
     case("batch_norm", lambda x, w, s: F.silu(F.batch_norm(F.conv2d(x, w), s, VARIANCE, SHIFT, s))),
-    case("linear", lambda x, w, s: F.linear(x, w[..., 0, 0]).reshape(2, 32, 1, 1) - s[:, None, None], PIXEL[..., 0, 0]),
+    case("linear", lambda x, w, s: F.linear(x[..., 0, 0], w[..., 0, 0])[:, :, None, None] - s[:, None, None]),
+    case("where", lambda x, w, s: torch.where(s[:, None, None] > 0, F.conv2d(x, w), x)),
+    case("clamp", lambda x, w, s: F.conv2d(x, w).clamp(s[:, None, None], s.abs()[:, None, None])),
+    case("expanded", lambda x, w, s: F.conv2d(x, w) * s[:, None, None].expand(2, 32, 1, 1)),
     case("over_the_batch", lambda x, w, s: F.conv2d(x, w) + torch.sigmoid(x[:1])),
-]  # fmt: skip
+]
 parity = parity_fixture(CASES)
 
 
