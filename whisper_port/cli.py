@@ -132,8 +132,11 @@ def check_usage(parser: argparse.ArgumentParser, args: dict[str, Any], words: di
         parser.error("name an audio file to transcribe (or --save_artifact DIR alone)")
     if args["artifact"] is not None and args["dtype"]:
         parser.error("an artifact's weights stay as they were saved: give --dtype where it is saved")
-    if args["artifact"] is not None and not (Path(args["artifact"]) / "manifest.json").is_file():
-        parser.error(f"--artifact {args['artifact']} is not an artifact; --save_artifact writes one")
+    if args["artifact"] is not None:
+        from whisper_port.loading import is_artifact
+
+        if not is_artifact(args["artifact"]):
+            parser.error(f"--artifact {args['artifact']} is not an artifact; --save_artifact writes one")
     if args["batch_size"] is not None:
         if args["batch_size"] < 1:
             parser.error("--batch_size is 1 or more, or None for one window after the other")

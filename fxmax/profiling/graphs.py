@@ -98,6 +98,7 @@ class _Values(torch.fx.Interpreter):
 
 
 def check_fixed(captured: Captured) -> None:
+    """Raise `FxmaxError` where a size varies."""
     for n in captured.program.graph.nodes:
         value = n.meta.get("val")
         if isinstance(value, torch.Tensor) and any(isinstance(s, torch.SymInt) for s in value.shape):

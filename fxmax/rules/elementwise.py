@@ -15,7 +15,7 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.context import Context
 from fxmax.errors import Declined
-from fxmax.rules.helpers import broadcast, cast, tensor, trailing_ones, without_trailing_ones
+from fxmax.rules.helpers import broadcast, cast, tensor, trailing_ones
 from fxmax.table import IGNORABLE, parameter_name, rule
 
 Lowering = Callable[..., TensorValue]
@@ -55,14 +55,21 @@ def _in_promoted_dtype(target: OpOverload, fn: Lowering, promotion: Promotion, a
 def broadcasting(
     fn: Lowering, operands: Sequence[TensorValue], shape: Sequence[Dim], alike: bool = False
 ) -> TensorValue:
-    """`fn` of operands that broadcast to `shape`; with `alike` it gets them broadcast."""
-    values = without_trailing_ones(operands, shape)
-    stripped = any(a is not b for a, b in zip(values, operands, strict=True))
-    inner = list(shape)[: len(shape) - trailing_ones(shape)] if stripped else list(shape)
+    """`fn` of operands that broadcast to `shape`; with `alike` it gets them broadcast.
+
+    It is computed without the axes of size 1 at the end. MAX 26.7 fuses a broadcast operand into a product
+    or convolution, and reads the wrong elements of it, where such axes come between: conv (2, 32, 1, 1) ·
+    scale (32, 1, 1).
+    """
+    values, inner = list(operands), list(shape)
+    count = trailing_ones(shape) if len(values) > 1 else 0
+    if count:
+        inner = inner[:-count]
+        values = [ops.reshape(v, list(v.shape)[: max(v.rank - count, 0)]) for v in values]
     if alike:
         values = [broadcast(v, inner) for v in values]
     y = fn(*values)
-    return ops.reshape(y, list(shape)) if stripped else y
+    return ops.reshape(y, list(shape)) if count else y
 
 
 def mojo(name: str) -> Lowering:

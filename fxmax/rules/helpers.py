@@ -78,6 +78,13 @@ def broadcast(x: TensorValue, shape: Sequence[Any]) -> TensorValue:
     return x if list(x.shape) == [Dim(s) for s in shape] else ops.broadcast_to(x, list(shape))
 
 
+def broadcast_shape(shapes: Sequence[Sequence[Dim]]) -> list[Dim]:
+    """The shape that shapes broadcast to; torch has checked that they do."""
+    rank = max(len(s) for s in shapes)
+    wide = [[Dim(1)] * (rank - len(s)) + list(s) for s in shapes]
+    return [next((d for d in dims if d != 1), Dim(1)) for dims in zip(*wide, strict=True)]
+
+
 def trailing_ones(shape: Sequence[Any]) -> int:
     """How many axes at the end are of size 1; the first axis is never counted."""
     count = 0
@@ -86,15 +93,3 @@ def trailing_ones(shape: Sequence[Any]) -> int:
             break
         count += 1
     return count
-
-
-def without_trailing_ones(values: Sequence[TensorValue], shape: Sequence[Any]) -> list[TensorValue]:
-    """Operands that broadcast to `shape`, less its axes of size 1 at the end.
-
-    MAX 26.7 fuses a broadcast operand into a product or convolution, and reads the wrong elements of
-    it, where such axes come between: conv (2, 32, 1, 1) · scale (32, 1, 1). Without them it is right.
-    """
-    count = trailing_ones(shape)
-    if not count or len(values) < 2:
-        return list(values)
-    return [ops.reshape(v, list(v.shape)[: max(v.rank - count, 0)]) for v in values]

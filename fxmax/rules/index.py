@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from max.dtype import DType
-from max.graph import Dim, TensorValue, ops
+from max.graph import TensorValue, ops
 
 from fxmax.context import Context
-from fxmax.rules.helpers import axis, cast
+from fxmax.rules.helpers import axis, broadcast_shape, cast
 from fxmax.rules.nonzero import unmasked
 from fxmax.rules.sizes import has_zero, is_static, product_of, take
 from fxmax.table import rule
@@ -105,13 +105,6 @@ def joined(ctx: Context, x: TensorValue, at: Sequence[int], given: Sequence[Tens
         for i, index in zip(at, given, strict=True)
     ]
     return same[0] if len(same) == 1 else ops.concat(same, -1)
-
-
-def broadcast_shape(shapes: Sequence[Sequence[Dim]]) -> list[Dim]:
-    """The shape that shapes broadcast to; torch has checked that they do."""
-    rank = max(len(s) for s in shapes)
-    wide = [[Dim(1)] * (rank - len(s)) + list(s) for s in shapes]
-    return [next((d for d in dims if d != 1), Dim(1)) for dims in zip(*wide, strict=True)]
 
 
 @rule(aten.masked_scatter.default)

@@ -10,7 +10,7 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.context import Context
 from fxmax.errors import Declined
-from fxmax.rules.helpers import broadcast, cast
+from fxmax.rules.helpers import broadcast, broadcast_shape, cast
 from fxmax.rules.sizes import product_of
 from fxmax.table import rule
 
@@ -36,9 +36,7 @@ def nonzero(ctx: Context, self: TensorValue) -> TensorValue:
 
 @rule(aten.masked_select.default)
 def masked_select(ctx: Context, self: TensorValue, mask: TensorValue) -> TensorValue:
-    rank = max(self.rank, mask.rank)
-    wide = [[Dim(1)] * (rank - x.rank) + list(x.shape) for x in (self, mask)]
-    shape = [b if a == 1 else a for a, b in zip(*wide, strict=True)] or [Dim(1)]
+    shape = broadcast_shape([self.shape, mask.shape]) or [Dim(1)]
     size = product_of(shape)
     values, chosen = (ops.reshape(broadcast(x, shape), [size]) for x in (self, mask))
     [at] = places(chosen, ctx.out.shape[0])

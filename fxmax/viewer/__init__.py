@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxmax.errors import FxmaxError
+from fxmax.files import write_whole
 from fxmax.viewer.layout import lay_out
 
 if TYPE_CHECKING:
@@ -32,14 +32,10 @@ def write_page(
     if report is None:
         raise FxmaxError("there is no report to draw")
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(page(report, verification, profile))
-        part.replace(path)
+        write_whole(path, page(report, verification, profile))
     except OSError as error:
         raise FxmaxError(f"{path} can't be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
