@@ -2,7 +2,7 @@
 
 Rules lower them like any other overload; `fxmax.verify` and torch itself run these definitions.
 Layouts are the fast kernels': attention is (batch, seq, heads, dim), or heads first where keys and
-values are a cache; convolution is (batch, length, channels).
+values lie so; convolution is (batch, length, channels).
 """
 
 from __future__ import annotations
@@ -41,6 +41,21 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float | None) ->
     """softmax(scale · q kᵀ) v over (batch, seq, heads, dim)."""
     q, k, v = (x.transpose(1, 2) for x in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2).contiguous()
+
+
+def heads_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, is_causal: bool, scale: float | None
+) -> Tensor:
+    """softmax(scale · q kᵀ + mask) v over (batch, heads, seq, dim). Heads of q may share one of k and v."""
+    shared = query.shape[1] != key.shape[1]
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask, is_causal=is_causal, scale=scale, enable_gqa=shared
+    )
+
+
+def row_products(a: Tensor, b: Tensor) -> Tensor:
+    """a bᵀ: of each row of a (…, m, k) with each of b (…, n, k)."""
+    return a @ b.mT
 
 
 def cached_attention(
@@ -86,6 +101,10 @@ def _attention_type(query: Tensor, key: Tensor, value: Tensor, scale: float | No
     return query.new_empty([*query.shape[:-1], value.shape[-1]])
 
 
+def _row_products_type(a: Tensor, b: Tensor) -> Tensor:
+    return a.new_empty([*a.shape[:-1], b.shape[-2]])
+
+
 def _cached_attention_type(query: Tensor, *rest: Any) -> Tensor:
     return query.new_empty(query.shape)
 
@@ -106,6 +125,12 @@ for _fn, _type, _schema in (
         "(Tensor input, Tensor weight, Tensor? bias, int stride, int padding, str act) -> Tensor",
     ),
     (attention, _attention_type, "(Tensor query, Tensor key, Tensor value, float? scale) -> Tensor"),
+    (
+        heads_attention,
+        heads_attention,  # strides and all: torch views the result
+        "(Tensor query, Tensor key, Tensor value, Tensor? attn_mask, bool is_causal, float? scale) -> Tensor",
+    ),
+    (row_products, _row_products_type, "(Tensor a, Tensor b) -> Tensor"),
     (
         cached_attention,
         _cached_attention_type,

@@ -18,7 +18,9 @@ from fxmax.passes.conv_layout import conv_layout
 from fxmax.passes.drop_asserts import drop_asserts
 from fxmax.passes.fold_permutes import fold_permutes
 from fxmax.passes.fuse_linear import fuse_linear
+from fxmax.passes.heads_attention import heads_attention
 from fxmax.passes.linear_layout import linear_layout
+from fxmax.passes.row_products import row_products
 from fxmax.table import RuleTable
 
 Pass = Callable[[ExportedProgram], None]
@@ -31,6 +33,8 @@ PASSES: dict[str, Pass] = {
     "conv_layout": conv_layout,
     "cached_attention": cached_attention,
     "attention_layout": attention_layout,
+    "heads_attention": heads_attention,
+    "row_products": row_products,
     "fold_permutes": fold_permutes,
     "fuse_linear": fuse_linear,
 }
@@ -55,6 +59,15 @@ NEEDS: dict[str, tuple[OpOverload, ...]] = {
         aten.scaled_dot_product_attention.default,
         aten.permute.default,
         fused.attention.default,
+    ),
+    "heads_attention": (aten.scaled_dot_product_attention.default, fused.heads_attention.default),
+    "row_products": (
+        aten.matmul.default,
+        aten.bmm.default,
+        aten.mm.default,
+        aten.permute.default,
+        aten.transpose.int,
+        fused.row_products.default,
     ),
     "fold_permutes": (aten.permute.default,),
     "fuse_linear": (

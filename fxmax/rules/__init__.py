@@ -13,6 +13,7 @@ from fxmax.rules import (  # noqa: F401
     create,
     distance,
     fused,
+    fused_attention,
     grouped,
     index,
     join,

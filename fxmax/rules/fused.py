@@ -6,7 +6,6 @@ once, when a checkpoint is bound. Everything else is composed of MAX's own ops.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -17,7 +16,6 @@ import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.context import Context, PendingWeight
 from fxmax.kernels import GEMM
 from fxmax.kernels.panels import panels, window_panels
-from fxmax.rules.helpers import cast
 from fxmax.rules.linear import product
 from fxmax.rules.sizes import has_zero
 from fxmax.table import rule
@@ -136,14 +134,12 @@ def conv1d(
     )[0].tensor
 
 
-@rule(torch.ops.fxmax.attention.default, kernels=GEMM)
-def attention(
-    ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
-) -> TensorValue:
-    factor = 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
-    if ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not has_zero([*key.shape, *ctx.out.shape]):
-        number = ops.constant(factor, DType.float32, device=ctx.device)
-        return ops.custom("fxmax.attention", ctx.device, [query, key, value, number], [ctx.out])[0].tensor
-    q, k, v = (ops.transpose(x, 1, 2) for x in (query, key, value))
-    scores = (q * ctx.constant(factor, q.dtype)) @ ops.transpose(k, -1, -2)
-    return cast(ops.transpose(ops.softmax(scores) @ v, 1, 2), ctx.out.dtype)
+@rule(torch.ops.fxmax.row_products.default, kernels=GEMM)
+def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
+    if not ctx.device.is_cpu() or has_zero([a.shape[-1], *ctx.out.shape]):
+        return product(ctx, a, ops.transpose(b, -1, -2))
+    left, right = (ops.reshape(x, [-1, *x.shape[-2:]]) for x in (a, b))
+    shape = [left.shape[0], *ctx.out.shape[-2:]]
+    result = TensorType(DType.float32, shape, ctx.device)
+    y = ops.custom("fxmax.row_products", ctx.device, [left, right], [result])[0].tensor
+    return ops.reshape(y, ctx.out.shape)

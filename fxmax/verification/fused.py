@@ -48,6 +48,13 @@ def _attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     return attention(plain, y.transpose(1, 2)).transpose(1, 2)
 
 
+def _heads_attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    """`aten.scaled_dot_product_attention`'s."""
+    groups = bound["query"].shape[1] // bound["key"].shape[1]
+    shared = {n: bound[n].repeat_interleave(groups, 1) for n in ("key", "value")}
+    return attention({**bound, **shared}, y)
+
+
 def _cached_attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     """`aten.scaled_dot_product_attention`'s: what int8 stands for is exact, and its scale one product."""
     plain = {n: bound[n] for n in ("query", "scale")} | {"attn_mask": None, "is_causal": False}
@@ -66,5 +73,6 @@ FUSED: dict[Any, Callable[[Bound, torch.Tensor], torch.Tensor]] = {
     torch.ops.fxmax.linear: _linear,
     torch.ops.fxmax.conv1d: _conv1d,
     torch.ops.fxmax.attention: _attention,
+    torch.ops.fxmax.heads_attention: _heads_attention,
     torch.ops.fxmax.cached_attention: _cached_attention,
 }

@@ -106,6 +106,7 @@ LINEAR: dict[Any, Callable[[Bound, torch.Tensor], float]] = {
     aten.matmul: _last_axis("self"),
     aten.mm: _last_axis("self"),
     aten.bmm: _last_axis("self"),
+    torch.ops.fxmax.row_products: _last_axis("a"),
     aten.mv: _last_axis("self"),
     aten.dot: _last_axis("self"),
     aten.addmm: _last_axis("mat1"),

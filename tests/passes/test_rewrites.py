@@ -119,7 +119,7 @@ def test_keys_and_values_that_lie_heads_first_are_not_moved() -> None:
             return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
     ops = ops_of(Cross(), X, torch.randn(2, 3, 9, 4), torch.randn(2, 3, 9, 4))
-    assert "aten.scaled_dot_product_attention.default" in ops
+    assert "fxmax.heads_attention.default" in ops
     assert ops.count("aten.transpose.int") == 2
 
 
@@ -135,12 +135,38 @@ def test_unknown_pass_is_refused() -> None:
         ops_of(Residual(), torch.randn(3, 6), passes=["fuse_everything"])
 
 
-def test_masked_attention_is_left_alone() -> None:
+def test_masked_attention_is_read_heads_first() -> None:
     class Causal(nn.Module):
         def forward(self, q: torch.Tensor) -> torch.Tensor:
             return F.scaled_dot_product_attention(q, q, q, is_causal=True)
 
-    assert "fxmax.attention.default" not in ops_of(Causal(), torch.randn(1, 2, 5, 4))
+    assert ops_of(Causal(), torch.randn(1, 2, 5, 4)) == ["fxmax.heads_attention.default"]
+
+
+def test_attention_that_broadcasts_is_left_alone() -> None:
+    class Broadcast(nn.Module):
+        def forward(self, q: torch.Tensor) -> torch.Tensor:
+            return F.scaled_dot_product_attention(q, q[:1], q[:1])
+
+    assert "aten.scaled_dot_product_attention.default" in ops_of(Broadcast(), torch.randn(2, 3, 5, 4))
+
+
+def test_scores_read_their_right_side_as_it_lies() -> None:
+    class Scores(nn.Module):
+        def forward(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+            return torch.matmul(q, k.transpose(-1, -2)).softmax(-1) @ k
+
+    ops = ops_of(Scores(), torch.randn(2, 3, 5, 4), torch.randn(2, 3, 7, 4))
+    assert ops == ["fxmax.row_products.default", "aten.softmax.int", "aten.matmul.default"]
+
+
+def test_products_of_other_shapes_and_dtypes_are_left_alone() -> None:
+    class Products(nn.Module):
+        def forward(self, a: torch.Tensor, i: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return a @ a[0, 0].mT, a @ a[:1].mT, i @ i.mT, a @ a
+
+    ops = ops_of(Products(), torch.randn(2, 3, 4, 4), torch.ones(2, 4, 4, dtype=torch.int64))
+    assert ops.count("aten.matmul.default") == 4
 
 
 def test_a_rule_that_wraps_fxmaxs_is_your_own() -> None:

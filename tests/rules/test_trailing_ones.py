@@ -16,6 +16,12 @@ FILTER = torch.randn(32, 32, 1, 1)
 PIXEL = torch.randn(2, 32, 1, 1)
 
 
+def masked(y: Tensor, s: Tensor) -> Tensor:
+    """A write by a mask over the batch, which broadcasts to the axes behind it."""
+    y[s[:2] > 0] = 1.5
+    return y
+
+
 def case(name: str, fn: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Case:
     return Case(name, fn, [PIXEL, FILTER, SCALE])
 
@@ -29,6 +35,9 @@ CASES = [
     case("clamp", lambda x, w, s: F.conv2d(x, w).clamp(s[:, None, None], s.abs()[:, None, None])),
     case("expanded", lambda x, w, s: F.conv2d(x, w) * s[:, None, None].expand(2, 32, 1, 1)),
     case("over_the_batch", lambda x, w, s: F.conv2d(x, w) + torch.sigmoid(x[:1])),
+    case("prelu", lambda x, w, s: F.prelu(F.conv2d(x, w), s)),
+    case("masked", lambda x, w, s: masked(F.linear(x[..., 0, 0], w[..., 0, 0])[:, :, None], s)),
+    case("one_column", lambda x, w, s: torch.baddbmm(s[:, None], w[..., 0, 0].expand(2, 32, 32), x[..., 0])),
 ]
 parity = parity_fixture(CASES)
 

@@ -1,0 +1,72 @@
+"""The fused attentions that passes put in (`fxmax.fused`), on our Mojo kernel for float32 on the CPU.
+
+Elsewhere they are composed of MAX's own ops.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from max.dtype import DType
+from max.graph import TensorValue, ops
+
+import fxmax.fused  # noqa: F401 - defines the ops
+from fxmax.context import Context
+from fxmax.kernels import GEMM
+from fxmax.rules.attention import scaled_dot_product_attention
+from fxmax.rules.cached import VECTOR
+from fxmax.rules.helpers import cast
+from fxmax.rules.sizes import has_zero
+from fxmax.table import rule
+
+
+@rule(torch.ops.fxmax.attention.default, kernels=GEMM)
+def attention(
+    ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
+) -> TensorValue:
+    factor = 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
+    if ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not has_zero([*key.shape, *ctx.out.shape]):
+        number = ops.constant(factor, DType.float32, device=ctx.device)
+        return ops.custom("fxmax.attention", ctx.device, [query, key, value, number], [ctx.out])[0].tensor
+    q, k, v = (ops.transpose(x, 1, 2) for x in (query, key, value))
+    scores = (q * ctx.constant(factor, q.dtype)) @ ops.transpose(k, -1, -2)
+    return cast(ops.transpose(ops.softmax(scores) @ v, 1, 2), ctx.out.dtype)
+
+
+@rule(torch.ops.fxmax.heads_attention.default, kernels=GEMM)
+def heads_attention(
+    ctx: Context,
+    query: TensorValue,
+    key: TensorValue,
+    value: TensorValue,
+    attn_mask: TensorValue | None,
+    is_causal: bool,
+    scale: float | None,
+) -> TensorValue:
+    if not ctx.device.is_cpu() or has_zero([*key.shape, *ctx.out.shape]):
+        shared = query.shape[1] != key.shape[1]
+        return scaled_dot_product_attention(ctx, query, key, value, attn_mask, 0.0, is_causal, scale, shared)
+    width = int(query.shape[-1])
+    factor = 1 / math.sqrt(width) if scale is None else scale
+    whole = width % VECTOR == 0 and value.shape[-1] == width
+    if attn_mask is None:
+        mask = ctx.full(0, [1, 1, 1, 1], DType.float32)
+    else:
+        mask = attn_mask if attn_mask.dtype == DType.float32 else _additive(ctx, attn_mask)
+        mask = ops.reshape(mask, [*[1] * (4 - mask.rank), *mask.shape])
+    return ops.custom(
+        "fxmax.heads_attention",
+        ctx.device,
+        [query, key, value, mask, ops.constant(factor, DType.float32, device=ctx.device)],
+        [ctx.out],
+        parameters={
+            "dim": width if whole else 0,
+            "has_mask": attn_mask is not None,
+            "causal": is_causal,
+        },
+    )[0].tensor
+
+
+def _additive(ctx: Context, mask: TensorValue) -> TensorValue:
+    return ops.where(mask, ctx.constant(0, DType.float32), ctx.constant(-math.inf, DType.float32))
