@@ -5,8 +5,11 @@ An artifact's graphs need neither of them, so they load while the imports run.
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import fxmax
@@ -46,16 +49,30 @@ def load_model(
     devices.resolve(device)  # before any long work
     path = os.fspath(name)
     if not is_artifact(path):
-        from whisper_port.model import from_checkpoint
+        with uncollected():
+            from whisper_port.model import from_checkpoint
 
         return from_checkpoint(path, device, dtype, download_root, quiet)
     if dtype is not None:
         raise ValueError(f"{path} is an artifact: its weights stay as they were saved (dtype={dtype!r})")
     with ThreadPoolExecutor(1) as pool:
         graphs = pool.submit(fxmax.load_all, path)
-        from whisper_port import artifact  # torch and whisper: over a second
+        with uncollected():
+            from whisper_port import artifact  # torch and whisper: over a second
 
         return artifact.from_graphs(graphs.result(), path, device)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection: while torch is imported it takes a fifth of the time, and finds nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def is_artifact(path: str) -> bool:
