@@ -62,7 +62,6 @@ def bisected(
         if len(suspects) == 1:
             break
     last = rounds[-1]
-    last.notes = [n for n in last.notes if "bisect" not in n]
     last.notes.append(f"bisected in {len(rounds)} rounds, at most {PROBES + 1} nodes watched at a time")
     last.seconds |= progress.seconds
     return last

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 from fxmax import device as devices
 from fxmax.capture import Captured, capture
@@ -17,19 +18,20 @@ from fxmax.dtypes import TO_TORCH, compute_dtype
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.lowering import Lowered
 from fxmax.progress import Progress
-from fxmax.provenance import module_path, source
 from fxmax.table import RuleTable, default_table
+from fxmax.verification.numbers import check_node, distance
 from fxmax.verification.result import Input, NodeCheck, Verification
 from fxmax.verification.taps import lower_tapped, run_tapped, tappable
-from fxmax.verification.walk import Step, Walk, Walks, given_inputs, lifted, placeholders
+from fxmax.verification.walk import Walk, Walks, given_inputs, lifted, placeholders
 from fxmax.weights import Weights
 
 Level = Literal["node", "module"]
 REFERENCES = {"float32": torch.float32, "float64": torch.float64}
 COMPILING = "MAX is compiling the graph with its taps; a first compile takes minutes, later ones seconds"
-FUSION = (
-    "taps are outputs of the graph, so MAX fuses less than without them; if the outputs are wrong "
-    "only without taps, use bisect=True"
+UNWATCHED = "MAX is compiling the graph as it is lowered, without taps"
+HIDDEN = (
+    "the graph is wrong only without taps, which keep MAX from fusing across the nodes they watch: "
+    "bisect=True finds where"
 )
 
 
@@ -58,7 +60,8 @@ def verify(
         level: watch every `node`, or only where a value leaves a `module` (fewer taps, less memory).
         reference: what torch computes in, `float32` or `float64`.
         bisect: watch a few nodes at a time, and compile anew for each step: slower by far, and the
-            graph is fused almost as it is without taps. For a fault that hides while watched.
+            graph is fused almost as it is without taps. For a fault that hides while watched: the
+            outputs of the graph without taps are always compared too, and show that there is one.
         dynamic_shapes, table, device, passes: as `fxmax.lower`'s; for a `Lowered` or `Compiled` one
             only `table` counts (default: the rules that it was lowered with).
         quiet: show no progress on stderr.
@@ -91,8 +94,11 @@ def verify(
 
         return bisected(captured, rules, where, args, kwargs or {}, original, held, reference, progress)
     verifier = Verifier(captured, rules, where, level=level, original=original)
+    unwatched = Verifier(captured, rules, where, taps=(), original=original)
     with progress.stage("compile", COMPILING):
         verifier.compile(held)
+    with progress.stage("compile unwatched", UNWATCHED):
+        verifier.unwatched = unwatched.compile(held)
     with progress.stage("verify", f"torch {reference} and MAX, node by node"):
         result = verifier(args, kwargs, reference=reference)
     result.seconds |= progress.seconds
@@ -125,13 +131,15 @@ class Verifier:
             raise LoweringError(self.lowered.report)
         self.original = self.lowered.weights if original is None else original
         self.compiled: Compiled | None = None
+        self.unwatched: Compiled | None = None  # the graph without taps: its outputs are compared too
 
-    def compile(self, held: Weights | None = None) -> None:
+    def compile(self, held: Weights | None = None) -> Compiled:
         """Compile, with the values of `held` (default: those of the module that was lowered)."""
         weights = self.lowered.weights
         values = self.original.values if held is None else held.values
         weights = Weights(weights.specs, values, weights.aliases, weights.slots, weights.states)
         self.compiled = compile_lowered(self.lowered, weights, strict=False)
+        return self.compiled
 
     def __call__(
         self, args: Any = (), kwargs: Mapping[str, Any] | None = None, *, reference: str = "float32"
@@ -148,29 +156,44 @@ class Verifier:
         leaves = self.compiled._arguments.flatten(args, named)
         before = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self._fresh_states()
+        alone = self._run_unwatched(args, named)
         outputs, tapped = run_tapped(self.compiled, args, named, len(self.taps))
         ran = time.perf_counter()
         seen = {name: value.cpu() for name, value in zip(self.taps, tapped, strict=True)}
         with torch.no_grad():
-            nodes, ends = self._compare(seen, outputs, before, REFERENCES[reference])
+            nodes, ends, hidden = self._compare(seen, outputs, alone, before, REFERENCES[reference])
         return Verification(
             model=self.captured.name,
             device=str(self.device),
             level=self.level,
             reference=reference,
             nodes=nodes,
-            outputs=ends,
+            outputs=[*ends, *hidden],
             changed_weights=self._changed(),
-            notes=[FUSION],
+            notes=[HIDDEN] * (not any(c.diverges for c in ends) and any(c.diverges for c in hidden)),
             seconds={"max": ran - start, "torch": time.perf_counter() - ran},
             report=self.lowered.report,
         )
 
+    def _run_unwatched(self, args: Any, kwargs: Any) -> list[Any] | None:
+        """The flat outputs of the graph without taps, on copies of the inputs, which it may write."""
+        if self.unwatched is None:
+            return None
+        copies = pytree.tree_map_only((torch.Tensor, np.ndarray), _copy, (args, kwargs))
+        args, kwargs = copies
+        return run_tapped(self.unwatched, args, kwargs, 0)[0]
+
     # -- comparing ------------------------------------------------------------------------------
 
     def _compare(
-        self, seen: dict[str, torch.Tensor], outputs: list[Any], leaves: list[Any], dtype: torch.dtype
-    ) -> tuple[list[NodeCheck], list[NodeCheck]]:
+        self,
+        seen: dict[str, torch.Tensor],
+        outputs: list[Any],
+        alone: list[Any] | None,
+        leaves: list[Any],
+        dtype: torch.dtype,
+    ) -> tuple[list[NodeCheck], list[NodeCheck], list[NodeCheck]]:
+        """(nodes, outputs, outputs of the graph without taps)."""
         program, values = self.captured.program, self.original.by_fqn()
         walks = Walks(
             program, placeholders(program, values, leaves, dtype), seen, dtype, self._roundoff(dtype)
@@ -180,42 +203,43 @@ class Verifier:
         for step in walks.steps():
             name = step.node.name
             fed = tuple(self._fed(n, errors, changed) for n in _feeding(step.node))
-            check = _check_node(step, lifted(seen[name], torch.float64), fed)
+            check = check_node(step, lifted(seen[name], torch.float64), fed)
             errors[name] = Input(name, "node", check.max_abs_error, check.relative_error)
             expected[name] = check.expected_error
             checks.append(check)
-        return checks, self._ends(outputs, leaves, dtype, expected, checks)
+        if any(c.diverges for c in checks):
+            expected = {}  # an output's own tolerance says nothing then
+        wanted = self._wanted(leaves, dtype, len(outputs))
+        ends = self._ends(outputs, wanted, expected, "output")
+        hidden = [] if alone is None else self._ends(alone, wanted, expected, "output without taps")
+        return checks, ends, hidden
 
-    def _ends(
-        self,
-        outputs: list[Any],
-        leaves: list[Any],
-        dtype: torch.dtype,
-        expected: dict[str, float],
-        checks: list[NodeCheck],
-    ) -> list[NodeCheck]:
-        """The module's own outputs against the program as torch exported it."""
+    def _wanted(self, leaves: list[Any], dtype: torch.dtype, count: int) -> list[Any]:
+        """The outputs of the program as torch exported it."""
         exported = self.captured.exported or self.captured.program
         inputs = placeholders(exported, self.original.by_fqn(), leaves, dtype)
         with torch.no_grad():
             flat = list(Walk(exported, dtype).run(*inputs))
-        own = self.lowered.signature.outputs[: len(outputs)]
-        results = flat[len(flat) - len(own) :]  # mutations come first
+        return flat[len(flat) - count :]  # mutations come first
+
+    def _ends(
+        self, outputs: list[Any], wanted: list[Any], expected: dict[str, float], title: str
+    ) -> list[NodeCheck]:
+        """The module's own outputs against the program as torch exported it."""
         [end] = [n for n in self.captured.program.graph.nodes if n.op == "output"]
-        nodes = end.args[0][len(end.args[0]) - len(own) :]
-        fine = all(not c.diverges for c in checks)
+        nodes = end.args[0][len(end.args[0]) - len(outputs) :]
         ends = []
-        for i, (actual, wanted, node) in enumerate(zip(outputs, results, nodes, strict=True)):
-            if not isinstance(actual, torch.Tensor) or not isinstance(wanted, torch.Tensor):
+        for i, (actual, result, node) in enumerate(zip(outputs, wanted, nodes, strict=True)):
+            if not isinstance(actual, torch.Tensor) or not isinstance(result, torch.Tensor):
                 continue
             name = getattr(node, "name", "")
-            error, relative, cosine = _distance(lifted(actual.cpu(), torch.float64), wanted.double())
+            error, relative, cosine = distance(lifted(actual.cpu(), torch.float64), result.double())
             allowed = expected.get(name, 0.0)
             # Rounding that adds up is a guess by sampling: four times that, or the graph was changed.
-            excess = error / max(4 * allowed, 1e-30) if fine and name in expected else 0.0
+            excess = error / max(4 * allowed, 1e-30) if name in expected else 0.0
             ends.append(
                 NodeCheck(
-                    name=f"output {i}" if len(outputs) > 1 else "output",
+                    name=f"{title} {i}" if len(outputs) > 1 else title,
                     op="the graph as torch exported it, before decompositions and passes",
                     path="",
                     source=None,
@@ -276,50 +300,8 @@ class Verifier:
             self.compiled._runner.rebind(*bind(self.compiled.weights, self.lowered, False))
 
 
-def _check_node(step: Step, actual: torch.Tensor, fed: tuple[Input, ...]) -> NodeCheck:
-    n = step.node
-    own = _difference(actual, step.replayed.double())
-    allowed = step.tolerance.expand(own.shape) if own.shape else step.tolerance.reshape(())
-    excess = torch.where(own > 0, own / allowed.clamp(min=1e-300), torch.zeros_like(own))
-    worst = int(excess.argmax()) if excess.numel() else 0
-    error, relative, cosine = _distance(actual, step.reference.double())
-    pick = lambda t: float(t.reshape(-1)[worst]) if t.numel() else 0.0  # noqa: E731
-    expected = step.expected[torch.isfinite(step.expected)]
-    return NodeCheck(
-        name=n.name,
-        op=str((n.args[0] if n.target is operator.getitem else n).target),  # type: ignore[union-attr]
-        path=module_path(n),
-        source=source(n),
-        dtype=str(n.meta["val"].dtype).removeprefix("torch."),
-        shape=tuple(actual.shape),
-        max_abs_error=error,
-        relative_error=relative,
-        cosine=cosine,
-        expected_error=float(expected.max()) if expected.numel() else 0.0,
-        own_error=pick(own),
-        tolerance=pick(allowed),
-        excess=pick(excess),
-        inputs=fed,
-    )
-
-
-def _difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """|a - b|; 0 where both are the same infinity or both NaN, inf where only one is finite."""
-    if a.shape != b.shape:
-        return torch.full((), float("inf"), dtype=torch.float64)
-    same = (a == b) | (a.isnan() & b.isnan())
-    return torch.where(same, 0.0, torch.nan_to_num((a - b).abs(), nan=float("inf")))
-
-
-def _distance(actual: torch.Tensor, wanted: torch.Tensor) -> tuple[float, float, float]:
-    """(max abs error, that over the largest absolute value, cosine)."""
-    if not wanted.numel():
-        return 0.0, 0.0, 1.0
-    error = float(_difference(actual, wanted).max())
-    scale = float(torch.nan_to_num(wanted.abs(), posinf=0.0).max())
-    a, b = torch.nan_to_num(actual.flatten()), torch.nan_to_num(wanted.flatten())
-    cosine = 1.0 if torch.equal(a, b) else float(torch.nn.functional.cosine_similarity(a, b, dim=0))
-    return error, error / scale if scale else (0.0 if error == 0 else float("inf")), cosine
+def _copy(x: Any) -> Any:
+    return x.clone() if isinstance(x, torch.Tensor) else x.copy()
 
 
 def _feeding(n: torch.fx.Node) -> list[torch.fx.Node]:

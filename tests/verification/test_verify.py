@@ -124,7 +124,10 @@ def test_bisecting_finds_a_fault_that_hides_from_many_taps():
     module = nn.Sequential(*[nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.LayerNorm(8)) for _ in range(3)])
     fault, x = Fault("shy", aten.gelu.default, 1, shy), torch.randn(4, 8)
     table = wrong.table_with(fault, "gelu_1")
-    assert fxmax.verify(module, x, table=table, quiet=True).ok
+    hidden = fxmax.verify(module, x, table=table, quiet=True)
+    assert all(not n.diverges for n in hidden.nodes)
+    assert hidden.first_divergent.name == "output without taps"
+    assert "bisect=True finds where" in str(hidden)
     found = fxmax.verify(module, x, table=table, bisect=True, quiet=True)
     assert found.first_divergent.name == "gelu_1"
     assert found.first_divergent.path == "1.1"
