@@ -54,6 +54,9 @@ def arguments() -> argparse.Namespace:
         command = commands.add_parser(name, parents=[speech], help=text)
         command.add_argument("--peers", default=peers, help=f"some, 'all' or 'none' (default: {peers})")
     commands.choices["encoder"].add_argument("--ablate", action="store_true", help="also without each pass")
+    commands.choices["encoder"].add_argument(
+        "--windows", type=int, default=1, metavar="N", help="of 30 s at once (default: 1)"
+    )
     commands.choices["transcribe"].add_argument("--language", default="en", help="of the speech")
     ops = commands.add_parser("ops", parents=[shared], help="each op alone, beside torch's")
     ops.add_argument("--model", default="tiny.en", help="whose shapes (default: tiny.en)")
@@ -73,6 +76,8 @@ def arguments() -> argparse.Namespace:
         parser.error(f"--chart {args.chart}: its name ends in .svg or .png")
     if args.rounds is not None and args.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    if args.command == "encoder" and args.windows < 1:
+        parser.error("--windows must be 1 or more")
     if "audio" in args and not args.audio.is_file():
         parser.error(f"--audio {args.audio}: no such file")
     return args
@@ -85,7 +90,8 @@ def encoder(args: argparse.Namespace, options: dict[str, Any]) -> Any:
 
     peers = chosen(args.peers, PEERS)
     name, checkpoint = weights(args)
-    return bench_encoder(name, checkpoint, load_audio(args.audio), peers=peers, ablate=args.ablate, **options)
+    options |= {"ablate": args.ablate, "windows": args.windows}
+    return bench_encoder(name, checkpoint, load_audio(args.audio), peers=peers, **options)
 
 
 def decode(args: argparse.Namespace, options: dict[str, Any]) -> Any:

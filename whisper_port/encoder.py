@@ -39,12 +39,13 @@ def lower_encoder(
     device: str = "auto",
     strict: bool = True,
     passes: Sequence[str] | None = None,
+    windows: int = 1,
     quiet: bool = False,
 ) -> fxmax.Compiled:
-    """Compile the encoder for (1, n_mels, 2 * n_audio_ctx) float32 log-mels.
+    """Compile the encoder for (windows, n_mels, 2 * n_audio_ctx) float32 log-mels.
 
     Returns:
-        A callable to (1, n_audio_ctx, n_audio_state) float32 features.
+        A callable to (windows, n_audio_ctx, n_audio_state) float32 features.
 
     Raises:
         fxmax.WeightError: a tensor is missing, unknown or of another shape; it is named.
@@ -53,7 +54,7 @@ def lower_encoder(
     with attention(sdpa):
         return fxmax.lower(
             encoder,
-            encoder_inputs(encoder),
+            encoder_inputs(encoder, windows),
             state_dict=checkpoint.encoder_state(),
             device=device,
             strict=strict,

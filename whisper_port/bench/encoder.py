@@ -27,20 +27,26 @@ def bench_encoder(
     *,
     peers: Sequence[str],
     ablate: bool = False,
+    windows: int = 1,
     rounds: int = 15,
     threads: int,
     quiet: bool = False,
 ) -> Benchmark:
-    """One 30 s window: ours and each peer in turn; the error is against torch eager, max abs.
+    """`windows` of 30 s at once: ours and each peer in turn; the error is against torch eager, max abs.
 
-    With `ablate`, ours also without each pass in turn, and without any.
+    With `ablate`, ours also without each pass in turn, and without any. Of several windows (one, and it
+    again with noise on it), ours also one after another.
     """
     torch.set_num_threads(threads)
     progress = Progress(quiet)
     mel = log_mel(audio, checkpoint.dims.n_mels)
+    noise = torch.randn(windows - 1, *mel.shape[1:], generator=torch.Generator().manual_seed(0))
+    mel = torch.cat([mel, mel + 0.1 * noise])
     task = EncoderTask(name, checkpoint, checkpoint.build().encoder.eval(), mel, threads)
     sides: dict[str, Callable[[], np.ndarray]] = {OURS: _ours(task, None, quiet)}
     notes = []
+    if windows > 1:
+        sides[f"{OURS}, one by one"] = _one_by_one(task, quiet)
     if ablate:
         for removed in PASSES:
             rest = [p for p in PASSES if p != removed]
@@ -60,10 +66,16 @@ def bench_encoder(
     rows = [Row.of(side, times[side], times[OURS], errors[side]) for side in sides]
     if checkpoint.random:
         notes.append("RANDOM WEIGHTS")
-    title = f"Whisper {name}: encoder, one 30 s window"
+    title = f"Whisper {name}: encoder, {'one 30 s window' if windows == 1 else f'{windows} windows of 30 s'}"
     return Benchmark(title, rows, environment(threads), notes)
 
 
 def _ours(task: EncoderTask, passes: Sequence[str] | None, quiet: bool) -> Callable[[], np.ndarray]:
-    compiled = lower_encoder(task.checkpoint, device="cpu", passes=passes, quiet=quiet)
+    windows = len(task.mel)
+    compiled = lower_encoder(task.checkpoint, device="cpu", passes=passes, windows=windows, quiet=quiet)
     return lambda: compiled(task.mel).numpy()
+
+
+def _one_by_one(task: EncoderTask, quiet: bool) -> Callable[[], np.ndarray]:
+    compiled = lower_encoder(task.checkpoint, device="cpu", quiet=quiet)
+    return lambda: np.concatenate([compiled(mel[None]).numpy() for mel in task.mel])

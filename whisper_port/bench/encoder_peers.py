@@ -1,6 +1,6 @@
 """Other ways to run Whisper's encoder: the same weights, mel and threads as ours.
 
-Each peer is a function from an `EncoderTask` to a callable that returns (1, n_audio_ctx,
+Each peer is a function from an `EncoderTask` to a callable that returns (windows, n_audio_ctx,
 n_audio_state) float32 features. What a peer needs is in the extra `bench`.
 """
 
@@ -32,7 +32,7 @@ class EncoderTask:
     name: str
     checkpoint: Checkpoint
     encoder: AudioEncoder
-    mel: torch.Tensor  # (1, n_mels, 3000) float32
+    mel: torch.Tensor  # (windows, n_mels, 3000) float32
     threads: int
 
 
