@@ -15,6 +15,7 @@ import fxmax
 from .zoo import ZOO
 
 TOLERANCE = 1e-4
+MOVES = 10 * TOLERANCE  # what other inputs must at least do to every output, or its error says nothing
 AT_ONCE = 12  # models to one compile: much faster than apart, and memory stays small
 
 
@@ -59,7 +60,10 @@ def _measured(name: str, ours: fxmax.Compiled, module: torch.nn.Module, kwargs: 
     size = len(nodes), len({n.op for n in nodes})
     with torch.no_grad():
         try:
-            error = compare(ours(**kwargs), module(**kwargs))
+            expected = module(**kwargs)
+            error = compare(ours(**kwargs), expected)
+            moved = movement(expected, module(**{k: other(v) for k, v in kwargs.items()}))
+            assert moved >= MOVES, f"an output moves by {moved:.1g} with the inputs: nothing is compared"
         except (AssertionError, ValueError) as problem:
             return Result(name, *size, float("inf"), 0, 0, str(problem))
         return Result(name, *size, error, *(_milliseconds(f, kwargs) for f in (ours, module)))
@@ -83,6 +87,23 @@ def compare(actual: object, expected: object) -> float:
                 float((x.double() - y.double()).abs().max() / y.double().abs().max().clamp(min=1e-6))
             )
     return max(errors)
+
+
+def other(value: Any) -> Any:
+    """Other data of the same kind: noise on floats, other places for ids; a mask stays."""
+    if not isinstance(value, torch.Tensor) or value.unique().numel() <= 2:
+        return value
+    if value.is_floating_point():
+        noise = torch.randn(value.shape, generator=torch.Generator().manual_seed(1))
+        return value + 0.5 * value.std() * noise
+    return value.flip(-1)
+
+
+def movement(before: object, after: object) -> float:
+    """The least relative change of a float tensor between two outputs of one structure."""
+    pairs = zip(pytree.tree_leaves(before), pytree.tree_leaves(after), strict=True)
+    floats = [(x, y) for x, y in pairs if isinstance(x, torch.Tensor) and x.is_floating_point()]
+    return min(float((x - y).abs().max() / x.abs().max().clamp(min=1e-6)) for x, y in floats if x.numel())
 
 
 def _milliseconds(call: Callable[..., Any], kwargs: dict[str, Any], repeats: int = 5) -> float:

@@ -124,7 +124,28 @@ class Entry:
         for value in module.parameters():  # fresh biases are 0 and norms 1: they would prove nothing
             if value.dim() == 1:
                 value.data += 0.1 * torch.randn_like(value)
-        return module, {**self.inputs(), **self.options}
+        kwargs = {**self.inputs(), **self.options}
+        _keep_alive(module, kwargs)
+        return module, kwargs
+
+
+def _keep_alive(module: nn.Module, kwargs: dict[str, Any]) -> None:
+    """Let convolutions keep the size of their inputs, and batch norms know it.
+
+    As they are made, each makes it smaller, until the output is a constant that any input gives.
+    """
+    convolutions = [m for m in module.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d))]
+    norms = [m for m in module.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    for convolution in convolutions if norms or len(convolutions) > 4 else ():
+        nn.init.kaiming_normal_(convolution.weight)
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train().momentum = None  # the plain mean over all batches
+    if norms:
+        with torch.no_grad():
+            module(**kwargs)
+    for norm in norms:
+        norm.eval()
 
 
 def causal(config: str, model: str, inputs: Callable[[], Inputs] = text, **settings: Any) -> Entry:
@@ -403,6 +424,7 @@ ZOO: dict[str, Entry] = {
             "encoder_ffn_dim": 48,
             "decoder_ffn_dim": 48,
             "num_queries": 5,
+            "init_std": 0.3,  # fresh ones let nothing of the image through to the boxes
         },
         image(),
     ),
