@@ -1,4 +1,7 @@
-"""Attention, softmax(scale · q kᵀ) v over (batch, seq, heads, dim), a tile of query rows at a time.
+"""Attention, softmax(scale · q kᵀ + mask) v, a tile of query rows at a time.
+
+Arrays are (batch, seq, heads, dim), and nothing masks; or heads first, with a mask, causal, or with
+heads of keys and values that several of the queries' share.
 
 The scores of MR query rows against every key fit a core's L2 cache (72 KB at 1500 keys), so the
 softmax is the plain one, and the score tile is written in the layout in which the second product
