@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ def add(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
 
 @rule(aten.sub.Tensor, aten.sub.Scalar)
 def sub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
+    if self is other and alpha == 1 and self.dtype.is_float():
+        return ops.abs(nothing_of(self))  # which MAX folds to 0 too
     return _scaled_sum(ctx, ops.sub, self, other, alpha)
 
 
@@ -47,13 +50,31 @@ def rsub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue
 def _scaled_sum(ctx: Context, op: Any, self: Any, other: Any, alpha: Any) -> TensorValue:
     dtype = ctx.promoted()
     other = tensor(ctx, other, dtype)
+    if is_zero(alpha) and dtype.is_float():
+        other, alpha = nothing_of(other), 1
     if alpha != 1:
         other = other * tensor(ctx, alpha, dtype)
     return cast(broadcasting(op, [tensor(ctx, self, dtype), other], ctx.out.shape), ctx.out.dtype)
 
 
-mul = of_bool(ops.logical_and, ops.mul)
-elementwise({aten.mul.Tensor: mul, aten.mul.Scalar: mul})
+@rule(aten.mul.Tensor, aten.mul.Scalar)
+def mul(ctx: Context, self: TensorValue, other: Any) -> TensorValue:
+    dtype = ctx.promoted()
+    if is_zero(other) and dtype.is_float():
+        return cast(nothing_of(tensor(ctx, self, dtype), math.copysign(1, other)), ctx.out.dtype)
+    operands = [tensor(ctx, x, dtype) for x in (self, other)]
+    return cast(broadcasting(of_bool(ops.logical_and, ops.mul), operands, ctx.out.shape), ctx.out.dtype)
+
+
+def is_zero(number: Any) -> bool:
+    return isinstance(number, (int, float)) and number == 0
+
+
+def nothing_of(x: TensorValue, sign: float = 1) -> TensorValue:
+    """x · 0 (or -0): MAX folds that to 0 where x is NaN or infinite too, but not x / ∞, which is the same."""
+    return x / scalar(x, sign * math.inf)
+
+
 elementwise({aten.div.Tensor: ops.div, aten.div.Scalar: ops.div}, Promotion.INT_TO_FLOAT)
 
 

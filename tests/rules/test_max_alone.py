@@ -1,7 +1,12 @@
-"""Axes of size 1 between a product and what it is broadcast with: MAX 26.7 alone gets these wrong."""
+"""What MAX 26.7 alone gets wrong, silently.
+
+Axes of size 1 between a product and what it is broadcast with; and x · 0 and x - x, which it folds to 0
+where x is NaN or infinite too.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +19,10 @@ torch.manual_seed(0)
 SCALE, SHIFT, VARIANCE = torch.randn(32), torch.randn(32), torch.rand(32) + 0.5
 FILTER = torch.randn(32, 32, 1, 1)
 PIXEL = torch.randn(2, 32, 1, 1)
+
+
+def zeros(x: Tensor) -> list[Tensor]:
+    return [x * 0.0, 1 / (x * -0.0), 0 * x, x - x, torch.add(x, x, alpha=0), torch.sub(x, x + 1, alpha=0)]
 
 
 def masked(y: Tensor, s: Tensor) -> Tensor:
@@ -38,6 +47,10 @@ CASES = [
     case("prelu", lambda x, w, s: F.prelu(F.conv2d(x, w), s)),
     case("masked", lambda x, w, s: masked(F.linear(x[..., 0, 0], w[..., 0, 0])[:, :, None], s)),
     case("one_column", lambda x, w, s: torch.baddbmm(s[:, None], w[..., 0, 0].expand(2, 32, 32), x[..., 0])),
+    Case("zeros", zeros, [torch.tensor([math.nan, math.inf, -math.inf, -2.0, 0.0, 3.0])]),
+    Case(
+        "addr", lambda x: torch.addr(x, x[0], x[0], beta=0, alpha=0), [torch.tensor([[math.nan, 1], [2, 3]])]
+    ),
 ]
 parity = parity_fixture(CASES)
 
