@@ -15,7 +15,7 @@ from fxmax.errors import CaptureError, CompileError
 from opinfo import direct, samples, scope
 
 Kind = Literal["passed", "wrong", "gap", "compile", "capture", "crash"]
-CHUNK = 80  # graphs to one compile
+CHUNK = 40  # graphs to one compile; more are faster, but lose more where one fails
 
 
 class Outcome(NamedTuple):
