@@ -23,7 +23,6 @@ from .tile import (
 )
 
 
-@always_inline
 def turn(mut block: Array[Vector, W]):
     """Transposes W vectors: each round interleaves the first half of the rows with the second."""
     comptime for _ in range(log2_floor(W)):
@@ -50,11 +49,10 @@ struct Head(ImplicitlyCopyable, Movable):
             var column = panel(to, s, dp)
             for d in range(0, dp, W):
                 var block = Array[Vector, W](fill=Vector(0))
-                comptime for i in range(W):
-                    if s + i < self.rows and d < self.dim:
-                        block[i] = load(self.x.unsafe_offset((s + i) * self.stride + d), self.dim - d)
+                for i in range(min(W, self.rows - s) if d < self.dim else 0):
+                    block[i] = load(self.x.unsafe_offset((s + i) * self.stride + d), self.dim - d)
                 turn(block)
-                comptime for i in range(W):
+                for i in range(W):
                     column.unsafe_offset((d + i) * PANEL).unsafe_store(block[i])
 
     def pack(self, to: Ptr):
