@@ -123,6 +123,12 @@ class Batch:
             expected = case.module(*[x.clone() for x in given], **case.kwargs)
         assert_same(self.compiled(id)(*given, **case.kwargs), expected, case.tolerance)
 
+    def check_kernel(self, id: str) -> None:
+        """`check`, and that a kernel of ours did it."""
+        self.check(id)
+        ops = self.compiled(id).report.ops()
+        assert any(op.startswith("fxmax.") for op in ops), f"no kernel of ours ran: {ops}"
+
 
 def assert_same(actual: Any, expected: Any, tolerance: float = 1e-5) -> None:
     """Same structure, dtype and shape; NaN and infinities in the same places; the rest close.

@@ -1,7 +1,7 @@
 """`a @ bᵀ` of two batches that are no weights: scores, on a kernel that reads b as it lies.
 
-With attention on its kernel too (`heads_attention`), most models have no product left for MAX's own
-kernel, which takes half a minute to compile. Products by b as it stands stay MAX's, which is faster.
+With linears and attention on our kernels too, a model may have no product left for MAX's own, which
+takes half a minute to compile. Products by b as it stands stay MAX's, which is faster.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from fxmax.context import Context
 from fxmax.kernels import ELEMENTWISE
 from fxmax.rules.elementwise import (
     broadcasting,
+    computed,
     elementwise,
     is_nan,
     less,
@@ -54,7 +55,7 @@ def _scaled_sum(ctx: Context, op: Any, self: Any, other: Any, alpha: Any) -> Ten
         other, alpha = nothing_of(other), 1
     if alpha != 1:
         other = other * tensor(ctx, alpha, dtype)
-    return cast(broadcasting(op, [tensor(ctx, self, dtype), other], ctx.out.shape), ctx.out.dtype)
+    return computed(ctx, op, [self, other], dtype)
 
 
 @rule(aten.mul.Tensor, aten.mul.Scalar)
@@ -62,8 +63,7 @@ def mul(ctx: Context, self: TensorValue, other: Any) -> TensorValue:
     dtype = ctx.promoted()
     if is_zero(other) and dtype.is_float():
         return cast(nothing_of(tensor(ctx, self, dtype), math.copysign(1, other)), ctx.out.dtype)
-    operands = [tensor(ctx, x, dtype) for x in (self, other)]
-    return cast(broadcasting(of_bool(ops.logical_and, ops.mul), operands, ctx.out.shape), ctx.out.dtype)
+    return computed(ctx, of_bool(ops.logical_and, ops.mul), [self, other], dtype)
 
 
 def is_zero(number: Any) -> bool:
@@ -82,8 +82,7 @@ elementwise({aten.div.Tensor: ops.div, aten.div.Scalar: ops.div}, Promotion.INT_
 def div_mode(ctx: Context, self: TensorValue, other: Any, rounding_mode: str | None) -> TensorValue:
     dtype = ctx.promoted(Promotion.DEFAULT if rounding_mode else Promotion.INT_TO_FLOAT)
     divide = {None: ops.div, "floor": _floor_divide, "trunc": _trunc_divide}[rounding_mode]
-    operands = [tensor(ctx, x, dtype) for x in (self, other)]
-    return cast(broadcasting(divide, operands, ctx.out.shape, alike=True), ctx.out.dtype)
+    return computed(ctx, divide, [self, other], dtype, alike=True)
 
 
 def _trunc_divide(a: TensorValue, b: TensorValue) -> TensorValue:
@@ -211,8 +210,7 @@ def clamp(ctx: Context, self: TensorValue, min: Any, max: Any) -> TensorValue:
             x = nearest(x, value)
         return x
 
-    operands = [cast(self, dtype), *(tensor(ctx, bound, dtype) for _, bound in bounds)]
-    return cast(broadcasting(within, operands, ctx.out.shape), ctx.out.dtype)
+    return computed(ctx, within, [self, *(bound for _, bound in bounds)], dtype)
 
 
 @rule(aten.clamp_min.default, aten.clamp_min.Tensor)

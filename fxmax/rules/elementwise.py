@@ -42,14 +42,21 @@ def _in_promoted_dtype(target: OpOverload, fn: Lowering, promotion: Promotion, a
     names = [a.name for a in target._schema.arguments if a.name not in IGNORABLE]
 
     def lowered(ctx: Context, **operands: Any) -> TensorValue:
-        dtype = ctx.promoted(promotion)
-        given = [tensor(ctx, operands[parameter_name(n)], dtype) for n in names]
-        return cast(broadcasting(fn, given, ctx.out.shape, alike), ctx.out.dtype)
+        given = [operands[parameter_name(n)] for n in names]
+        return computed(ctx, fn, given, ctx.promoted(promotion), alike)
 
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(n, keyword) for n in ("ctx", *map(parameter_name, names))]
     lowered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return lowered
+
+
+def computed(
+    ctx: Context, fn: Lowering, operands: Sequence[Any], dtype: DType, alike: bool = False
+) -> TensorValue:
+    """The node's result: `fn` of the operands (tensors or scalars) in `dtype`, as `broadcasting` does it."""
+    values = [tensor(ctx, x, dtype) for x in operands]
+    return cast(broadcasting(fn, values, ctx.out.shape, alike), ctx.out.dtype)
 
 
 def broadcasting(

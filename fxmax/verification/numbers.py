@@ -12,6 +12,7 @@ from fxmax.verification.walk import Step
 
 
 def check_node(step: Step, actual: torch.Tensor, fed: tuple[Input, ...]) -> NodeCheck:
+    """The numbers of one watched node, whose value on MAX is `actual`."""
     n = step.node
     own = difference(actual, step.replayed.double())
     allowed = step.tolerance.expand(own.shape) if own.shape else step.tolerance.reshape(())

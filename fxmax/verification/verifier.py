@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from fxmax import device as devices
 from fxmax.capture import Captured, capture
-from fxmax.compiled import Compiled, compile_lowered
+from fxmax.compiled import Compiled, bind, compile_lowered
 from fxmax.dtypes import TO_TORCH, compute_dtype
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.lowering import Lowered
@@ -155,7 +155,7 @@ class Verifier:
         start = time.perf_counter()
         leaves = self.compiled._arguments.flatten(args, named)
         before = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-        self._fresh_states()
+        _fresh_states(self.compiled)
         alone = self._run_unwatched(args, named)
         outputs, tapped = run_tapped(self.compiled, args, named, len(self.taps))
         ran = time.perf_counter()
@@ -179,8 +179,8 @@ class Verifier:
         """The flat outputs of the graph without taps, on copies of the inputs, which it may write."""
         if self.unwatched is None:
             return None
-        copies = pytree.tree_map_only((torch.Tensor, np.ndarray), _copy, (args, kwargs))
-        args, kwargs = copies
+        _fresh_states(self.unwatched)
+        args, kwargs = pytree.tree_map_only((torch.Tensor, np.ndarray), _copy, (args, kwargs))
         return run_tapped(self.unwatched, args, kwargs, 0)[0]
 
     # -- comparing ------------------------------------------------------------------------------
@@ -291,13 +291,11 @@ class Verifier:
         ours = max((torch.finfo(t).eps for t in floats), default=torch.finfo(torch.float32).eps)
         return (ours + torch.finfo(dtype).eps) / 2
 
-    def _fresh_states(self) -> None:
-        """A call may have written the state of the one before."""
-        assert self.compiled is not None
-        if self.lowered.signature.states:
-            from fxmax.compiled import bind
 
-            self.compiled._runner.rebind(*bind(self.compiled.weights, self.lowered, False))
+def _fresh_states(compiled: Compiled) -> None:
+    """A call may have written the state of the one before."""
+    if compiled.signature.states:
+        compiled._runner.rebind(*bind(compiled.weights, compiled.lowered, False))
 
 
 def _copy(x: Any) -> Any:
