@@ -64,10 +64,17 @@ class Slot:
         return tuple(made.stride())
 
     def materialize(self, value: torch.Tensor) -> torch.Tensor:
-        """The contiguous CPU tensor to hand to MAX, from the checkpoint's `value`."""
+        """The contiguous CPU tensor to hand to MAX, from the checkpoint's `value`.
+
+        Raises:
+            WeightError: a value that the layout can't hold.
+        """
         value = value.detach()
         if self.transform is not None:
-            value = self.transform(value)
+            try:
+                value = self.transform(value)
+            except ValueError as error:
+                raise WeightError(f"{self.spec.fqn}: {error}") from error
         return value.to("cpu", TO_TORCH[self.dtype]).contiguous()
 
 

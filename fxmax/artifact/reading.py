@@ -299,7 +299,10 @@ def _laid_out(buffer: Buffer, entry: WeightEntry, copy: bool) -> Any:
         strides = [s * array.itemsize for s in entry.strides]
         array = np.lib.stride_tricks.as_strided(array, entry.shape, strides)
     if entry.packing:
-        array = PACKINGS[entry.packing](array)
+        try:
+            array = PACKINGS[entry.packing](array)
+        except ValueError as error:
+            raise WeightError(f"{entry.tensor}: {error}") from error
     array = np.array(array, order="C", copy=True) if copy else np.ascontiguousarray(array)
     if entry.dtype == "bfloat16":  # as 16-bit patterns so far: numpy has no bfloat16
         return Buffer.from_numpy(array).view(DType.bfloat16)

@@ -6,6 +6,7 @@ without torch; so nothing here imports torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,31 @@ def _padded(weight: Any, block: int) -> Any:
 def window_panels(weight: Any) -> Any:
     """A convolution's filter (features, channels, taps) as panels over windows of (taps, channels)."""
     return panels(weight.swapaxes(1, 2).reshape(weight.shape[0], -1))
+
+
+def strassen_panels(weight: Any) -> Any:
+    """(n, k) → (7 n / (2 · PANEL), k / 2, PANEL) float32: sums of quarters, for strassen.mojo.
+
+    Of each two panels, halved along k: b11 + b22, b11, b12 - b22, b21 - b11, b22, b11 + b12, b21 + b22.
+
+    Raises:
+        ValueError: NaN or infinities, which the sums would spread to other features.
+    """
+    pairs, half = weight.shape[0] // (2 * PANEL), weight.shape[1] // 2
+    if isinstance(weight, np.ndarray):
+        weight = weight.astype(np.float32, copy=False)
+        made = np.empty((pairs, 7, half, PANEL), np.float32)
+    else:
+        weight = weight.float()
+        made = weight.new_empty(pairs, 7, half, PANEL)
+    quarters = weight.reshape(pairs, 2, PANEL, 2, half)
+    b11, b12, b21, b22 = (quarters[:, j, :, i].swapaxes(1, 2) for i in range(2) for j in range(2))
+    for i, total in enumerate((b11 + b22, b11, b12 - b22, b21 - b11, b22, b11 + b12, b21 + b22)):
+        made[:, i] = total
+    on_meta = getattr(made, "is_meta", False)
+    if not on_meta and not math.isfinite(abs(weight).max()):
+        raise ValueError("has NaN or infinities, which the pass `strassen` can't bear: lower without it")
+    return made.reshape(-1, half, PANEL)
 
 
 def scales(weight: Any) -> Any:
@@ -71,6 +97,7 @@ INT8_QUADS = "int8 panels of quads, a scale a row"
 PACKINGS: dict[str, Callable[[Any], Any]] = {
     "panels": panels,
     "window panels": window_panels,
+    "strassen panels": strassen_panels,
     INT8: int8_panels,
     INT8_QUADS: int8_quads,
     INT8_SCALES: scales,

@@ -21,6 +21,7 @@ from fxmax.passes.fuse_linear import fuse_linear
 from fxmax.passes.heads_attention import heads_attention
 from fxmax.passes.linear_layout import linear_layout
 from fxmax.passes.row_products import row_products
+from fxmax.passes.strassen import strassen
 from fxmax.table import RuleTable
 
 Pass = Callable[[ExportedProgram], None]
@@ -37,6 +38,7 @@ PASSES: dict[str, Pass] = {
     "row_products": row_products,
     "fold_permutes": fold_permutes,
     "fuse_linear": fuse_linear,
+    "strassen": strassen,
 }
 
 
@@ -79,6 +81,7 @@ NEEDS: dict[str, tuple[OpOverload, ...]] = {
         fused.linear.default,
         fused.conv1d.default,
     ),
+    "strassen": (fused.linear.default,),
 }
 
 

@@ -15,7 +15,7 @@ from max.graph import TensorType, TensorValue, ops
 import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.context import Context, PendingWeight
 from fxmax.kernels import GEMM
-from fxmax.kernels.panels import panels, window_panels
+from fxmax.kernels.panels import panels, strassen_panels, window_panels
 from fxmax.rules.linear import product
 from fxmax.rules.sizes import has_zero
 from fxmax.table import rule
@@ -43,12 +43,16 @@ def linear(
     bias: TensorValue | None,
     residual: TensorValue | None,
     act: str,
+    strassen: bool,
 ) -> TensorValue:
     if not fast(ctx, weight) or has_zero([input.shape[-1]]):
         filters = ctx.relaid(weight, "", lambda w: w, _as_is)
         y = product(ctx, input, ops.transpose(filters, 0, 1))
         y = ACTIVATIONS[act](y if bias is None else y + bias)
         return y if residual is None else y + residual
+    if strassen:
+        packed = ctx.relaid(weight, "strassen panels", strassen_panels, _as_is, DType.float32)
+        return _call(ctx, "fxmax.strassen", input, [packed], bias, residual, act)
     return packed_linear(ctx, input, ctx.relaid(weight, "panels", panels, _as_is), None, bias, residual, act)
 
 
@@ -66,25 +70,35 @@ def packed_linear(
 
     `dynamic` rounds `input` to int8 too; `packed` is then in panels of quads.
     """
+    held = [packed, ctx.full(0, [1], DType.float32) if scales is None else scales]
+    return _call(ctx, "fxmax.linear", input, held, bias, residual, act, dynamic=dynamic)
+
+
+def _call(
+    ctx: Context,
+    name: str,
+    input: TensorValue,
+    held: list[TensorValue],
+    bias: TensorValue | None,
+    residual: TensorValue | None,
+    act: str,
+    **parameters: bool,
+) -> TensorValue:
+    """A kernel for a linear whose weight is `held`, on the rows of `input`."""
     features = ctx.out.shape[-1]
     x = ops.reshape(input, [-1, input.shape[-1]])
-    none = ctx.full(0, [1], DType.float32)
+    plus = ctx.full(0, [1], DType.float32) if bias is None else bias
+    more = x if residual is None else ops.reshape(residual, [-1, features])
     y = ops.custom(
-        "fxmax.linear",
+        name,
         ctx.device,
-        [
-            x,
-            packed,
-            none if scales is None else scales,
-            none if bias is None else bias,
-            x if residual is None else ops.reshape(residual, [-1, features]),
-        ],
+        [x, *held, plus, more],
         [TensorType(DType.float32, [x.shape[0], features], ctx.device)],
         parameters={
-            "dynamic": dynamic,
             "activation": act,
             "has_bias": bias is not None,
             "has_residual": residual is not None,
+            **parameters,
         },
     )[0].tensor
     return ops.reshape(y, ctx.out.shape)

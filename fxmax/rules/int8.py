@@ -72,9 +72,10 @@ def _linear(dynamic: bool) -> RuleFn:
         bias: TensorValue | None,
         residual: TensorValue | None,
         act: str,
+        strassen: bool,
     ) -> TensorValue:
         if not fused.fast(ctx, weight) or has_zero([input.shape[-1]]):
-            return fused.linear(ctx, input, weight, bias, residual, act)
+            return fused.linear(ctx, input, weight, bias, residual, act, strassen)
         scale = ctx.relaid(weight, INT8_SCALES, scales, _never, DType.float32)
         packed = ctx.relaid(weight, layout, pack, _never, DType.int8)
         return fused.packed_linear(ctx, input, packed, scale, bias, residual, act, dynamic)

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 import fxmax.fused  # noqa: F401 - defines the ops
+from fxmax.kernels.panels import PANEL
 from fxmax.verification.special import ABSOLUTE, POINTWISE, Bound, attention
 
 SLOPE = 1.13  # the steepest that gelu, relu or silu get: gelu at √2
@@ -21,8 +22,21 @@ SLOPE = 1.13  # the steepest that gelu, relu or silu get: gelu at √2
 def _linear(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     x, w, b, r = (_double(bound[n]) for n in ("input", "weight", "bias", "residual"))
     magnitude = F.linear(x.abs(), w.abs(), None if b is None else b.abs())
+    if bound["strassen"]:
+        magnitude = _mixed(x, w) + magnitude
     total = _activated(magnitude, x.shape[-1], bound["act"])
     return total if r is None else total + POINTWISE * (y.double().abs() + r.abs())
+
+
+def _mixed(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """What Strassen's sums of products come to in absolute values: halves of k and two rows are added.
+
+    Which two rows depends on the threads; so the largest of all rows stands for the other one.
+    """
+    rows = x.abs().unflatten(-1, (2, -1)).sum(-2)
+    rows = rows + rows.flatten(0, -2).amax(0)
+    features = w.abs().unflatten(-1, (2, -1)).sum(-2).unflatten(0, (-1, 2, PANEL)).sum(1, keepdim=True)
+    return F.linear(rows, features.expand(-1, 2, -1, -1).flatten(0, 2))
 
 
 def _conv1d(bound: Bound, y: torch.Tensor) -> torch.Tensor:

@@ -45,31 +45,42 @@ def panel[dtype: DType](b: Packed[dtype], column: Int, k: Int) -> Packed[dtype]:
 
 
 @always_inline
-def product[dtype: DType, rows: Int](a: Ptr, b: Packed[dtype], k: Int, mut total: Array[Vector, MR * NV]):
-    """The first `rows` rows of a packed tile of A times a panel of B; k % KB == 0.
+def split[rows: Int]() -> Int:
+    """Into how many each sum is split: one row alone would wait for each before it can start the next."""
+    return 4 if rows == 1 else 1
 
-    One row alone would wait for each sum before it can start the next: its sums are split in four.
-    """
-    comptime split = 4 if rows == 1 else 1
+
+@always_inline
+def chunk_product[
+    dtype: DType, rows: Int
+](mut a: Ptr, mut b: Packed[dtype], blocks: Int) -> Array[Vector, split[rows]() * rows * NV]:
+    """The first `rows` rows of a packed tile of A times a panel of B, over `blocks` blocks of K; both move on."""
+    var acc = Array[Vector, split[rows]() * rows * NV](fill=Vector(0))
+    for _ in range(blocks):
+        for _ in range(KB // 4):
+            comptime for j in range(4):
+                var b0 = b.unsafe_offset(j * PANEL).unsafe_load[width=W]().cast[F32]()
+                var b1 = b.unsafe_offset(j * PANEL + W).unsafe_load[width=W]().cast[F32]()
+                comptime for r in range(rows):
+                    comptime at = (j % split[rows]() * rows + r) * NV
+                    var x = Vector(a[unsafe_offset=r * KB + j])
+                    acc[at] = x.fma(b0, acc[at])
+                    acc[at + 1] = x.fma(b1, acc[at + 1])
+            a = a.unsafe_offset(4)
+            b = b.unsafe_offset(4 * PANEL)
+        a = a.unsafe_offset(MR * KB - KB)
+    return acc^
+
+
+@always_inline
+def product[dtype: DType, rows: Int](a: Ptr, b: Packed[dtype], k: Int, mut total: Array[Vector, MR * NV]):
+    """The first `rows` rows of a packed tile of A times a panel of B; k % KB == 0."""
     var pa = a
     var pb = b
     for chunk in range(0, k // KB, CHUNK):
-        var acc = Array[Vector, split * rows * NV](fill=Vector(0))
-        for _ in range(min(CHUNK, k // KB - chunk)):
-            for _ in range(KB // 4):
-                comptime for j in range(4):
-                    var b0 = pb.unsafe_offset(j * PANEL).unsafe_load[width=W]().cast[F32]()
-                    var b1 = pb.unsafe_offset(j * PANEL + W).unsafe_load[width=W]().cast[F32]()
-                    comptime for r in range(rows):
-                        comptime at = (j % split * rows + r) * NV
-                        var x = Vector(pa[unsafe_offset=r * KB + j])
-                        acc[at] = x.fma(b0, acc[at])
-                        acc[at + 1] = x.fma(b1, acc[at + 1])
-                pa = pa.unsafe_offset(4)
-                pb = pb.unsafe_offset(4 * PANEL)
-            pa = pa.unsafe_offset(MR * KB - KB)
+        var acc = chunk_product[dtype, rows](pa, pb, min(CHUNK, k // KB - chunk))
         comptime for i in range(rows * NV):
-            comptime for part in range(split):
+            comptime for part in range(split[rows]()):
                 total[i] += acc[part * rows * NV + i]
 
 
