@@ -18,7 +18,7 @@ from max.driver import Buffer
 from max.engine import CompiledModel, Model, read
 from max.graph import DeviceRef, Graph, Module
 
-from fxmax import cache
+from fxmax import cache, log_thread
 from fxmax import device as devices
 from fxmax.cache import cache_folder
 from fxmax.errors import CompileError
@@ -104,6 +104,8 @@ class Runner:
     Calls are serialized: MAX uses every core for one call, and state buffers are written in place.
     """
 
+    _looks = 3  # in this process for the log thread, which starts with the first execution
+
     def __init__(self, program: Program, name: str, model: Model, states: Sequence[Buffer]) -> None:
         self.program, self.name = program, name
         self._lock = threading.Lock()
@@ -117,7 +119,10 @@ class Runner:
 
     def __call__(self, inputs: Sequence[Buffer]) -> list[Buffer]:
         with self._lock:
-            return self._model._execute_device_tensors([*inputs, *self.states])
+            results = self._model._execute_device_tensors([*inputs, *self.states])
+        if Runner._looks:
+            Runner._looks = 0 if log_thread.lower_priority() else Runner._looks - 1
+        return results
 
 
 def _interruptible(work: Callable[[], T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import warnings
 from dataclasses import dataclass
@@ -83,6 +84,13 @@ def compiled() -> dict[str, Compiled]:
         "batched": fxmax.Job(Affine(3), (torch.zeros(2, 4),), None, ({0: BATCH},)),
     }
     return fxmax.lower_many(jobs, device="cpu", quiet=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux alone has it")
+def test_the_log_thread_of_max_waits_for_a_free_core(compiled) -> None:
+    compiled["first"](torch.zeros(2, 4))
+    policies = [os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")]
+    assert policies.count(os.SCHED_IDLE) == 1
 
 
 def test_structure_in_and_out(compiled: dict[str, Compiled]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 Work = Callable[[], object]
+REST_SECONDS = 0.03
+"""Before each timed run: threads of the side before it may still spin, waiting for more work."""
 
 
 @dataclass
@@ -29,7 +31,9 @@ class Times:
         return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
 
 
-def in_turn(sides: Mapping[str, Work], rounds: int, warmup: int = 2) -> dict[str, Times]:
+def in_turn(
+    sides: Mapping[str, Work], rounds: int, warmup: int = 2, rest: float = REST_SECONDS
+) -> dict[str, Times]:
     """Run every side `warmup` times untimed, then once in each round, in an order that rotates.
 
     A side that always runs second would find its caches as the first one left them.
@@ -41,6 +45,7 @@ def in_turn(sides: Mapping[str, Work], rounds: int, warmup: int = 2) -> dict[str
     names = list(sides)
     for i in range(rounds):
         for name in names[i % len(names) :] + names[: i % len(names)]:
+            time.sleep(rest)
             start = time.perf_counter()
             sides[name]()
             times[name].seconds.append(time.perf_counter() - start)
