@@ -56,6 +56,10 @@ class Context:
         """What torch knew of an argument: a FakeTensor for a tensor, else the value."""
         return map_arg(self._arguments[argument], lambda n: n.meta.get("val"))
 
+    def given(self, argument: str) -> Any:
+        """The fx node that an argument comes from, or the number or list that it is."""
+        return self._arguments[argument]
+
     def promoted(self, kind: Promotion = Promotion.DEFAULT) -> DType:
         """The dtype that torch computes this node in, by torch's own promotion rules."""
         flat: list[Any] = []

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from max.graph import Graph
+from max._core.dialects import mo, rmo
+from max.graph import Graph, TensorValue
+
+BROADCASTS = (rmo.BroadcastToOp, mo.BroadcastToOp)
+DEEP = 32
+"""Ops that are looked through; what is fused is rarely longer."""
 
 
 def operations(graph: Graph) -> list[Any]:
@@ -27,6 +32,20 @@ def counted(graph: Graph) -> tuple[int, int]:
     """
     kinds = [_kind(op.operation) for op in operations(graph) if len(op.operation.operands)]
     return len(kinds), len(set(kinds))
+
+
+def is_broadcast(value: TensorValue) -> bool:
+    """Whether a value is a broadcast, or made of one by ops that keep its shape."""
+    shape = value._mlir_value.type.shape
+    left, seen = [value._mlir_value], 0
+    while left and seen < DEEP:
+        op = left.pop().owner
+        seen += 1
+        if isinstance(op, BROADCASTS):
+            return True
+        sources = (operand.value for operand in getattr(op, "operands", ()))
+        left += [v for v in sources if getattr(v.type, "shape", None) == shape]
+    return False
 
 
 def _kind(op: Any) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.context import Context
 from fxmax.kernels import ELEMENTWISE
+from fxmax.rules import folding
 from fxmax.rules.elementwise import (
     broadcasting,
     computed,
@@ -25,6 +26,7 @@ from fxmax.rules.elementwise import (
     of_bool,
     scalar,
 )
+from fxmax.rules.folding import nothing_of
 from fxmax.rules.helpers import broadcast, cast, tensor
 from fxmax.table import rule
 
@@ -33,13 +35,15 @@ aten = torch.ops.aten
 
 @rule(aten.add.Tensor, aten.add.Scalar)
 def add(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
+    if alpha == 1 and self.dtype.is_float() and folding.opposite(ctx, "self", "other"):
+        return ops.abs(nothing_of(self))
     return _scaled_sum(ctx, of_bool(ops.logical_or, ops.add), self, other, alpha)
 
 
 @rule(aten.sub.Tensor, aten.sub.Scalar)
 def sub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
-    if self is other and alpha == 1 and self.dtype.is_float():
-        return ops.abs(nothing_of(self))  # which MAX folds to 0 too
+    if alpha == 1 and self.dtype.is_float() and folding.same(ctx, "self", "other"):
+        return ops.abs(nothing_of(self))
     return _scaled_sum(ctx, ops.sub, self, other, alpha)
 
 
@@ -51,7 +55,7 @@ def rsub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue
 def _scaled_sum(ctx: Context, op: Any, self: Any, other: Any, alpha: Any) -> TensorValue:
     dtype = ctx.promoted()
     other = tensor(ctx, other, dtype)
-    if is_zero(alpha) and dtype.is_float():
+    if isinstance(alpha, (int, float)) and alpha == 0 and dtype.is_float():
         other, alpha = nothing_of(other), 1
     if alpha != 1:
         other = other * tensor(ctx, alpha, dtype)
@@ -61,18 +65,14 @@ def _scaled_sum(ctx: Context, op: Any, self: Any, other: Any, alpha: Any) -> Ten
 @rule(aten.mul.Tensor, aten.mul.Scalar)
 def mul(ctx: Context, self: TensorValue, other: Any) -> TensorValue:
     dtype = ctx.promoted()
-    if is_zero(other) and dtype.is_float():
-        return cast(nothing_of(tensor(ctx, self, dtype), math.copysign(1, other)), ctx.out.dtype)
+    factors = {"self": self, "other": other}
+    zeros = [name for name in factors if folding.is_zero(ctx, name)]
+    if len(zeros) == 1 and dtype.is_float():
+        [zero] = (factors.pop(name) for name in zeros)
+        sign = math.copysign(1, zero) if isinstance(zero, (int, float)) else 1
+        [factor] = factors.values()
+        return cast(broadcast(nothing_of(tensor(ctx, factor, dtype), sign), ctx.out.shape), ctx.out.dtype)
     return computed(ctx, of_bool(ops.logical_and, ops.mul), [self, other], dtype)
-
-
-def is_zero(number: Any) -> bool:
-    return isinstance(number, (int, float)) and number == 0
-
-
-def nothing_of(x: TensorValue, sign: float = 1) -> TensorValue:
-    """x · 0 (or -0): MAX folds that to 0 where x is NaN or infinite too, but not x / ∞, which is the same."""
-    return x / scalar(x, sign * math.inf)
 
 
 elementwise({aten.div.Tensor: ops.div, aten.div.Scalar: ops.div}, Promotion.INT_TO_FLOAT)

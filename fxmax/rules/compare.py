@@ -9,7 +9,17 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.context import Context
 from fxmax.kernels import ELEMENTWISE
-from fxmax.rules.elementwise import broadcasting, elementwise, is_nan, less, mojo, not_equal, of_bool, scalar
+from fxmax.rules.elementwise import (
+    Lowering,
+    broadcasting,
+    elementwise,
+    is_nan,
+    less,
+    mojo,
+    not_equal,
+    of_bool,
+    scalar,
+)
 from fxmax.rules.helpers import cast
 from fxmax.table import rule
 
@@ -20,19 +30,30 @@ def _less_equal(a: TensorValue, b: TensorValue) -> TensorValue:
     return ops.greater_equal(b, a)
 
 
+def _not_of_nan(compare: Lowering) -> Lowering:
+    """`compare`, false of NaN: MAX folds it to true where both are one value, or compute the same."""
+
+    def lowered(a: TensorValue, b: TensorValue) -> TensorValue:
+        y = compare(a, b)
+        return ops.logical_and(y, ops.logical_not(ops.is_nan(a))) if a.dtype.is_float() else y
+
+    return lowered
+
+
+_equal, _greater_equal = _not_of_nan(ops.equal), _not_of_nan(ops.greater_equal)
 elementwise(
     {
-        aten.eq.Tensor: ops.equal,
+        aten.eq.Tensor: _equal,
         aten.eq.Scalar: ops.equal,
-        aten.ne.Tensor: not_equal,
+        aten.ne.Tensor: lambda a, b: ops.logical_not(_equal(a, b)),
         aten.ne.Scalar: not_equal,
         aten.gt.Tensor: ops.greater,
         aten.gt.Scalar: ops.greater,
-        aten.ge.Tensor: ops.greater_equal,
+        aten.ge.Tensor: _greater_equal,
         aten.ge.Scalar: ops.greater_equal,
         aten.lt.Tensor: less,
         aten.lt.Scalar: less,
-        aten.le.Tensor: _less_equal,
+        aten.le.Tensor: lambda a, b: _greater_equal(b, a),
         aten.le.Scalar: _less_equal,
         aten.isnan.default: is_nan,
     },

@@ -11,6 +11,7 @@ from max.graph import TensorValue, ops
 from fxmax.context import Context
 from fxmax.rules.elementwise import broadcasting
 from fxmax.rules.helpers import cast
+from fxmax.rules.reduce import keepdim
 from fxmax.rules.sizes import has_zero, product_of
 from fxmax.table import rule
 
@@ -125,9 +126,9 @@ def _standardized(
 
 def _centred(ctx: Context, rows: TensorValue, eps: float) -> tuple[TensorValue, TensorValue, TensorValue]:
     """x - mean over the last axis, mean, and rstd = 1/√(var + eps), with biased variance."""
-    mean = ops.mean(rows, -1)
+    mean = keepdim(rows, -1, ops.mean)
     centred = rows - mean
-    rstd = ops.rsqrt(ops.mean(centred * centred, -1) + ctx.constant(eps, rows.dtype))
+    rstd = ops.rsqrt(keepdim(centred * centred, -1, ops.mean) + ctx.constant(eps, rows.dtype))
     return centred, mean, rstd
 
 
@@ -232,6 +233,6 @@ def rms_norm(
     rows = ops.reshape(input, [*lead, product_of(normalized_shape)])
     # torch's default eps is the machine epsilon of the dtype that it computes in.
     small = torch.finfo(ctx.meta("input").dtype).eps if eps is None else eps
-    rstd = ops.rsqrt(ops.mean(rows * rows, -1) + ctx.constant(small, rows.dtype))
+    rstd = ops.rsqrt(keepdim(rows * rows, -1, ops.mean) + ctx.constant(small, rows.dtype))
     y = ops.reshape(rows * rstd, input.shape)
     return y if weight is None else y * weight

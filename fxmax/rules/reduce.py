@@ -11,6 +11,7 @@ from max.dtype import DType
 from max.graph import Dim, StaticDim, TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.mlir import is_broadcast
 from fxmax.rules.create import filled
 from fxmax.rules.elementwise import is_nan, not_equal, scalar
 from fxmax.rules.helpers import axes, cast, tensor
@@ -23,9 +24,16 @@ Reduce = Callable[[TensorValue, int], TensorValue]  # (x, axis) → axis of size
 
 
 def one_axis(x: TensorValue, dims: Dims) -> tuple[TensorValue, int]:
-    """`x` with `dims` merged into a single axis, and that axis. Only scattered dims cost a copy."""
+    """`x` with `dims` merged into a single axis, and that axis. Only scattered dims cost a copy.
+
+    MAX 26.7 turns the sum of a broadcast into the broadcast of a sum, and gets it wrong where an axis of
+    size 1 grew before the reduced one: the values are others, or the graph does not compile. It does not
+    look through a reshape.
+    """
     if x.rank == 0:
         return x.reshape([1]), 0
+    if x.rank > 1 and is_broadcast(x):
+        x, dims = ops.unsqueeze(x, 0), [d + 1 for d in axes(dims, x.rank)]
     reduced = axes(dims, x.rank)
     first, last = reduced[0], reduced[-1]
     if last - first + 1 != len(reduced):
