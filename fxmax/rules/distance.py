@@ -10,8 +10,8 @@ from max.dtype import DType
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
-from fxmax.rules.helpers import cast, static
-from fxmax.rules.reduce import is_empty, norm
+from fxmax.rules.helpers import cast, static, tensor
+from fxmax.rules.reduce import is_empty, norm, reduced
 from fxmax.table import rule
 
 aten = torch.ops.aten
@@ -47,11 +47,11 @@ def bucketize(
     return _places(ctx, ops.unsqueeze(self, -1), boundaries, right)
 
 
-@rule(aten.searchsorted.Tensor)
+@rule(aten.searchsorted.Tensor, aten.searchsorted.Scalar)
 def searchsorted(
     ctx: Context,
     sorted_sequence: TensorValue,
-    self: TensorValue,
+    self: Any,
     out_int32: bool,
     right: bool,
     side: str | None,
@@ -62,7 +62,8 @@ def searchsorted(
         sequence = ops.gather_nd(sequence, ops.unsqueeze(sorter, -1), batch_dims=sequence.rank - 1)
     if sequence.rank > 1:
         sequence = ops.unsqueeze(sequence, -2)
-    return _places(ctx, ops.unsqueeze(self, -1), sequence, right or side == "right")
+    value = ops.unsqueeze(tensor(ctx, self, ctx.promoted()), -1)
+    return _places(ctx, value, sequence, right or side == "right")
 
 
 def _places(ctx: Context, value: TensorValue, sequence: TensorValue, right: bool) -> TensorValue:
@@ -74,4 +75,4 @@ def _places(ctx: Context, value: TensorValue, sequence: TensorValue, right: bool
     # Negated, so that a NaN comes after every boundary.
     after = ops.greater(sequence, value) if right else ops.greater_equal(sequence, value)
     before = cast(ops.logical_not(after), DType.int64)
-    return cast(ops.sum(before, axis=-1), ctx.out.dtype).reshape(ctx.out.shape)
+    return reduced(ctx, before, -1, ops.sum)

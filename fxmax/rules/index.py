@@ -90,6 +90,14 @@ def advanced(indices: Sequence[TensorValue | None]) -> tuple[list[int], list[Ten
     return at, [index for index in indices if index is not None]
 
 
+@rule(aten.take.default)
+def elements(ctx: Context, self: TensorValue, index: TensorValue) -> TensorValue:
+    if has_zero(ctx.out.shape):
+        return ctx.full(0, ctx.out.shape, ctx.out.dtype)
+    flat = ops.reshape(self, [product_of(self.shape)])
+    return gathered(flat, wrapped(ctx, index, flat.shape[0]), 0)
+
+
 def wrapped(ctx: Context, index: TensorValue, size: Any) -> TensorValue:
     """`index` with negative places counted from the back."""
     index = cast(index, DType.int64)
