@@ -16,6 +16,7 @@ import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.kernels.panels import PANEL
 from fxmax.verification.special import ABSOLUTE, POINTWISE, Bound, attention
 
+NEIGHBOURS, ALIKE = 12, 8  # strassen.mojo: MR, ALIKE
 SLOPE = 1.13  # the steepest that gelu, relu or silu get: gelu at √2
 
 
@@ -29,14 +30,19 @@ def _linear(bound: Bound, y: torch.Tensor) -> torch.Tensor:
 
 
 def _mixed(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """What Strassen's sums of products come to in absolute values: halves of k and two rows are added.
+    """What Strassen's sums of products come to in absolute values: halves of k, and two rows, are added.
 
-    Which two rows depends on the threads; so the largest of all rows stands for the other one.
+    Which two depends on the threads: one of the neighbours, of a like magnitude.
     """
-    rows = x.abs().unflatten(-1, (2, -1)).sum(-2)
-    rows = rows + rows.flatten(0, -2).amax(0)
+    rows = x.abs().flatten(0, -2).unflatten(-1, (2, -1)).sum(-2)
+    sums, most = rows.sum(-1, keepdim=True), torch.zeros_like(rows)
+    for distance in range(1, NEIGHBOURS + 1):
+        for shift in (distance, -distance):
+            like = sums.roll(shift, 0) <= ALIKE * sums
+            most = torch.where(like, most.maximum(rows.roll(shift, 0)), most)
     features = w.abs().unflatten(-1, (2, -1)).sum(-2).unflatten(0, (-1, 2, PANEL)).sum(1, keepdim=True)
-    return F.linear(rows, features.expand(-1, 2, -1, -1).flatten(0, 2))
+    y = F.linear(rows + most, features.expand(-1, 2, -1, -1).flatten(0, 2))
+    return y.unflatten(0, x.shape[:-1])
 
 
 def _conv1d(bound: Bound, y: torch.Tensor) -> torch.Tensor:

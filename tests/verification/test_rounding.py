@@ -79,3 +79,31 @@ def test_a_missing_bias_of_typical_size_always_trips():
         )
         excess = (full - torch.nn.functional.linear(x, weight)).abs() / allowed
         assert float(excess.max()) > 100
+
+
+def strassen(x, weight):
+    """x @ weight.T as strassen.mojo does it: rows r and r + 12 of 24, columns j and j + 32 of 64."""
+    rows, columns = x.unflatten(0, (-1, 2, 12)), weight.unflatten(0, (-1, 2, 32))
+    (a11, a12), (a21, a22) = (rows[:, i].flatten(0, 1).chunk(2, 1) for i in range(2))
+    (b11, b21), (b12, b22) = (columns[:, i].flatten(0, 1).T.chunk(2, 0) for i in range(2))
+    p, q, s, t = (a11 + a22) @ (b11 + b22), (a21 + a22) @ b11, a11 @ (b12 - b22), a22 @ (b21 - b11)
+    u, v, w = (a11 + a12) @ b22, (a21 - a11) @ (b11 + b12), (a12 - a22) @ (b21 + b22)
+    halves = [((p + t - u + w), (s + u)), ((q + t), (p - q + s + v))]
+    tiles = [torch.stack([c.unflatten(1, (-1, 32)) for c in half], 2).flatten(1) for half in halves]
+    return torch.stack([c.unflatten(0, (-1, 12)) for c in tiles], 1).flatten(0, 2)
+
+
+@pytest.mark.parametrize("unlike", [False, True])
+def test_strassens_rounding_is_allowed_and_a_missing_bias_is_not(unlike):
+    target = torch.ops.fxmax.linear.default
+    for width in (384, 1280):
+        x, weight, bias = r(48, width), r(width // 128 * 64, width) * 0.04, r(width // 128 * 64) * 0.01
+        if unlike:
+            x[7] *= 7  # as unlike as rows that are mixed can be
+        exact = x.double() @ weight.double().T
+        got = strassen(x, weight)
+        allowed = tolerance(target, bind(target, (x, weight, None, None, "", True), {}), got, 2 * U)
+        error = (got.double() - exact).abs()
+        assert float((got - x @ weight.T).abs().max()) > 0  # it is another product
+        assert bool((error <= allowed).all())
+        assert float((bias / allowed).abs().max()) > 10
