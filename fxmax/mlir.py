@@ -43,7 +43,8 @@ def is_broadcast(value: TensorValue) -> bool:
         seen += 1
         if isinstance(op, BROADCASTS):
             return True
-        sources = (operand.value for operand in getattr(op, "operands", ()))
+        # Operands of an op with any number of them are values themselves.
+        sources = (getattr(operand, "value", operand) for operand in getattr(op, "operands", ()))
         left += [v for v in sources if getattr(v.type, "shape", None) == shape]
     return False
 
