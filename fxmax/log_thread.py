@@ -43,7 +43,7 @@ def _wakes() -> dict[int, int]:
     counts = {}
     for task in TASKS.iterdir():
         lines = (task / "status").read_text().splitlines()
-        counts[int(task.name)] = next(int(x.split()[1]) for x in lines if x.startswith("voluntary"))
+        counts[int(task.name)] = sum(int(x.split()[1]) for x in lines if x.startswith("voluntary"))
     return counts
 
 

@@ -65,13 +65,11 @@ def _scaled_sum(ctx: Context, op: Any, self: Any, other: Any, alpha: Any) -> Ten
 @rule(aten.mul.Tensor, aten.mul.Scalar)
 def mul(ctx: Context, self: TensorValue, other: Any) -> TensorValue:
     dtype = ctx.promoted()
-    factors = {"self": self, "other": other}
-    zeros = [name for name in factors if folding.is_zero(ctx, name)]
-    if len(zeros) == 1 and dtype.is_float():
-        [zero] = (factors.pop(name) for name in zeros)
-        sign = math.copysign(1, zero) if isinstance(zero, (int, float)) else 1
-        [factor] = factors.values()
-        return cast(broadcast(nothing_of(tensor(ctx, factor, dtype), sign), ctx.out.shape), ctx.out.dtype)
+    for factor, name in ((self, "other"), (other, "self")):
+        zero = folding.zero(ctx, name)
+        if zero is not None and isinstance(factor, TensorValue) and dtype.is_float():
+            y = nothing_of(tensor(ctx, factor, dtype), math.copysign(1, zero))
+            return cast(broadcast(y, ctx.out.shape), ctx.out.dtype)
     return computed(ctx, of_bool(ops.logical_and, ops.mul), [self, other], dtype)
 
 

@@ -37,17 +37,17 @@ def opposite(ctx: Context, a: str, b: str) -> bool:
     )
 
 
-def is_zero(ctx: Context, argument: str) -> bool:
-    """Whether an argument is the number 0, or a tensor that a node fills with it."""
+def zero(ctx: Context, argument: str) -> float | None:
+    """The 0 or -0 that an argument is, or that a node fills it with; else None."""
     value = ctx.given(argument)
     while isinstance(value, Node) and _packet(value) in VIEWS:
         value = value.args[0]
     if isinstance(value, Node) and _packet(value) in FULL:
-        numbers = [x for x in value.args if isinstance(x, (int, float)) and not isinstance(x, bool)]
+        numbers = [x for x in value.args if isinstance(x, (int, float))]
         value = numbers[-1] if numbers else None
     elif isinstance(value, Node) and _packet(value) in ZEROS:
-        return True
-    return isinstance(value, (int, float)) and value == 0
+        return 0.0
+    return float(value) if isinstance(value, (int, float)) and value == 0 else None
 
 
 def nothing_of(x: TensorValue, sign: float = 1) -> TensorValue:
@@ -56,15 +56,25 @@ def nothing_of(x: TensorValue, sign: float = 1) -> TensorValue:
 
 
 def _same(a: Any, b: Any) -> bool:
-    a, b = _unaliased(a), _unaliased(b)
-    if a is b:
-        return True
-    if not (isinstance(a, Node) and isinstance(b, Node)):
-        return type(a) is type(b) and bool(a == b)
-    if a.op != "call_function" or a.target != b.target or _is_random(a):
-        return False
-    (ours, spec), (theirs, other) = (pytree.tree_flatten((n.args, n.kwargs)) for n in (a, b))
-    return spec == other and all(map(_same, ours, theirs))
+    left, seen = [(a, b)], set[tuple[Node, Node]]()
+    while left:
+        a, b = map(_unaliased, left.pop())
+        if a is b:
+            continue
+        if not (isinstance(a, Node) and isinstance(b, Node)):
+            if type(a) is not type(b) or a != b:
+                return False
+            continue
+        if (a, b) in seen:
+            continue
+        if a.op != "call_function" or a.target != b.target or _is_random(a):
+            return False
+        (ours, spec), (theirs, other) = (pytree.tree_flatten((n.args, n.kwargs)) for n in (a, b))
+        if spec != other:
+            return False
+        seen.add((a, b))
+        left += zip(ours, theirs, strict=True)
+    return True
 
 
 def _unaliased(value: Any) -> Any:

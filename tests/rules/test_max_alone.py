@@ -29,12 +29,17 @@ def zeros(x: Tensor) -> list[Tensor]:
 
 
 def zeros_as_tensors(x: Tensor) -> list[Tensor]:
+    y = z = x  # so deep that comparing both operands of each sum anew would never end
+    for _ in range(50):
+        y, z = y + y, z + z
     return [
         x * torch.zeros(6),
         torch.zeros_like(x) * x,
         x * torch.full((2, 1), 0.0),
+        x * torch.full((6,), -0.0),
         (x + 1) - (x + 1),
         x + -x,
+        y - z,
     ]
 
 
