@@ -45,12 +45,13 @@ def page(report: Report, verification: Verification | None = None, profile: Prof
 
     checks = {c.name: c for c in verification.nodes} if verification else {}
     times = {t.name: t for t in profile.nodes} if profile else {}
-    longest = max((t.ms or 0.0 for t in times.values()), default=0.0)
+    # every node may take less than calling MAX does, which leaves 0 ms each
+    longest = max((t.ms or 0.0 for t in times.values()), default=0.0) or 1.0
     picture = lay_out(report.nodes)
     details = {n.name: _details(n, checks.get(n.name), times.get(n.name)) for n in report.nodes}
     colours = {
         "error": {name: _heat(c.excess) for name, c in checks.items()},
-        "time": {name: _warmth(t.ms / longest) for name, t in times.items() if t.ms is not None and longest},
+        "time": {name: _warmth(t.ms / longest) for name, t in times.items() if t.ms is not None},
     }
     environment = Environment(loader=PackageLoader("fxmax.viewer", "."), autoescape=True, trim_blocks=True)
     template = environment.get_template("page.html.j2")

@@ -82,6 +82,13 @@ def test_colours_are_chosen_from_what_there_is(report):
     assert "<option>" not in page(report)
 
 
+def test_nodes_too_fast_to_time_are_still_coloured_by_time(report):
+    times = [NodeTime(n.name, n.op, n.path, n.source, n.shape, 0.0, 0.0, n.name) for n in report.nodes]
+    text = page(report, profile=Profile("Model", "cpu:0", times, 0.0, 0.0, 0.01, 5, report=report))
+    assert re.findall("<option>(.*?)</option>", text) == ["time", "fate"]
+    assert set(re.findall('data-time="(.*?)"', text)) == {"hsl(45 85% 97%)"}
+
+
 def test_a_notebook_shows_both(report):
     assert "aten.linear.default" in report._repr_html_()
     assert "first divergence" in verification_of(report, report.nodes[0].name)._repr_html_()
