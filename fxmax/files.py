@@ -6,6 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
+BLOCK = 1 << 24  # bytes: each block waits twice for Python's lock, beside a thread that imports
+
 
 def write_whole(path: Path, text: str) -> None:
     """Write all of `text` or nothing: a crash leaves the old file."""
@@ -21,6 +23,6 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal. Raises OSError."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()

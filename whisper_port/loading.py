@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import fxmax
 from fxmax import device as devices
 from fxmax.artifact.manifest import MANIFEST
+from whisper_port.numba_later import import_whisper
 
 if TYPE_CHECKING:
     from whisper_port.model import WhisperModel
@@ -49,7 +51,8 @@ def load_model(
     devices.resolve(device)  # before any long work
     path = os.fspath(name)
     if not is_artifact(path):
-        with uncollected():
+        with imports():
+            import_whisper()
             from whisper_port.model import from_checkpoint
 
         return from_checkpoint(path, device, dtype, download_root, quiet)
@@ -57,20 +60,27 @@ def load_model(
         raise ValueError(f"{path} is an artifact: its weights stay as they were saved (dtype={dtype!r})")
     with ThreadPoolExecutor(1) as pool:
         graphs = pool.submit(fxmax.load_all, path)
-        with uncollected():
-            from whisper_port import artifact  # torch and whisper: over a second
+        with imports():
+            import_whisper()  # and torch: over a second
+            from whisper_port import artifact
 
         return artifact.from_graphs(graphs.result(), path, device)
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection: while torch is imported it takes a fifth of the time, and finds nothing."""
-    enabled = gc.isenabled()
+def imports() -> Iterator[None]:
+    """What suits importing torch, put back at the end.
+
+    No garbage collection, which takes a fifth of the time and finds nothing; and Python's lock goes
+    round ten times as often, since a thread that loads an artifact needs it for moments only.
+    """
+    enabled, interval = gc.isenabled(), sys.getswitchinterval()
     gc.disable()
+    sys.setswitchinterval(interval / 10)
     try:
         yield
     finally:
+        sys.setswitchinterval(interval)
         if enabled:
             gc.enable()
 
