@@ -14,6 +14,7 @@ from max._mlir_context import in_default_mlir_context
 from max.dtype import DType
 from max.graph import DeviceRef, Graph, Module, TensorValue, Weight, ops
 from torch._ops import OpOverload
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from fxmax.boundary import Boundary, boundary_of
@@ -21,10 +22,11 @@ from fxmax.capture import Captured
 from fxmax.context import Context, PendingWeight
 from fxmax.dtypes import WIDENED_ON_CPU, Symbols, compute_dtype
 from fxmax.errors import Declined
-from fxmax.kernels import package
+from fxmax.kernels import BUFFERS, package
 from fxmax.mlir import counted
 from fxmax.recorder import Recorder
 from fxmax.report import GapKind, Report
+from fxmax.settled import Settled
 from fxmax.signature import Signature
 from fxmax.table import Rule, RuleTable, parameter_name
 from fxmax.typecheck import Mistyped, checked, expected_type
@@ -92,6 +94,7 @@ class Lowerer(torch.fx.Interpreter):
         self.boundary: Boundary = boundary_of(captured.program, self.symbols, device)
         self.weights: Weights = collect(captured.program)
         self.weights.states = set(self.boundary.states)
+        self.settled = Settled() if device.is_cpu() and sizes_vary(captured.program) else None
         self.report = Report(captured.name, str(device), notes=list(captured.notes))
         self.recorder = Recorder(self.report)
         self.node: torch.fx.Node
@@ -174,6 +177,8 @@ class Lowerer(torch.fx.Interpreter):
                 for name in rule.arguments
             }
             out = expected_type(self.node.meta.get("val"), self.symbols, self.device)
+            if self.settled:
+                arguments = self.settled.arguments(arguments, out)
             origin = bind(rule.target, self.node.args, self.node.kwargs)
             result = checked(rule.fn(Context(self, self.node, out, origin), **arguments), out)
         except Declined as reason:
@@ -223,7 +228,11 @@ class Lowerer(torch.fx.Interpreter):
                 self.shared.name(self.captured.name, name, self.weights.values[fqn]) if self.shared else name
             )
             self.weights.slots[bound] = slot = Slot(bound, spec, dtype, layout, transform)
-            self.values[name] = self.max_graph.add_weight(Weight(bound, dtype, slot.shape, self.device))
+            if 0 in slot.shape:  # MAX does not find a weight without elements
+                empty = ops.constant(0, dtype, device=self.device)
+                self.values[name] = ops.broadcast_to(empty, slot.shape)
+            else:
+                self.values[name] = self.max_graph.add_weight(Weight(bound, dtype, slot.shape, self.device))
         return self.values[name]
 
     def _read(self, value: Any) -> Any:
@@ -233,7 +242,10 @@ class Lowerer(torch.fx.Interpreter):
     def _kernels(self) -> list[Path]:
         """Packages of the Mojo custom ops that the rules of this graph call."""
         rules = [self.table.get(n.target) for n in self.captured.program.graph.nodes]
-        return [package(folder) for folder in sorted({r.kernels for r in rules if r and r.kernels})]
+        folders = {r.kernels for r in rules if r and r.kernels}
+        if self.settled:
+            folders.add(BUFFERS)  # which has `fxmax.dense`
+        return [package(folder) for folder in sorted(folders)]
 
     def _describe_weights(self) -> None:
         report, slots = self.report, self.weights.slots.values()
@@ -242,6 +254,13 @@ class Lowerer(torch.fx.Interpreter):
         narrow = sorted({str(slot.spec.dtype) for slot in slots if slot.spec.dtype in WIDENED_ON_CPU})
         if narrow and self.device.is_cpu():
             report.notes.append(f"{', '.join(narrow)} weights are computed in float32 on the CPU")
+
+
+def sizes_vary(program: ExportedProgram) -> bool:
+    """Whether any tensor of a program has a size that is not fixed."""
+    values = (n.meta.get("val") for n in program.graph.nodes)
+    shapes = (v.shape for v in values if isinstance(v, torch.Tensor))
+    return any(isinstance(d, torch.SymInt) for shape in shapes for d in shape)
 
 
 def bind(target: OpOverload, args: Any, kwargs: Any) -> dict[str, Any]:

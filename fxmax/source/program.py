@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from max.graph import BufferType
 
@@ -23,7 +22,7 @@ Written by fxmax {version}. It builds the graph with max.graph alone:
 where `arrays` maps each weight's name in torch to a contiguous array.
 """
 
-import numpy as np
+{path}import numpy as np
 from max.dtype import DType
 from max.graph import {imports}
 
@@ -98,17 +97,15 @@ def _header(recording: Recording) -> str:
             origin = f"({quoted(call.slot.spec.fqn)}, {call.slot.shape}, {strides})"
             layouts.append(f"    {quoted(call.slot.name)}: {origin},")
     kernels = lowered.graph.kernel_libraries_paths
-    listed = (
-        f"KERNELS = {[str(Path(p)) for p in kernels]!r}  # Mojo kernels that the graph calls\n"
-        if kernels
-        else ""
-    )
+    paths = ", ".join(f"Path({quoted(str(p))})" for p in kernels)
+    listed = f"KERNELS = [{paths}]  # Mojo kernels that the graph may call\n" if kernels else ""
     text = "\n".join(layouts)
     return HEADER.format(
         title=f"{lowered.captured.name} on MAX.",
         version=fxmax.__version__,
         imports="{imports}",  # known at the end
         device=value_of(lowered.device, Names(), device=False),
+        path="from pathlib import Path\n\n" if kernels else "",
         kernels=listed,
         layouts=f"LAYOUTS = {{\n{text}\n}}\n" if layouts else "LAYOUTS = {}\n",
     )

@@ -43,6 +43,7 @@ CASES = [
     Case("cat", lambda x, y: torch.cat([x, y, x], -2), [X, torch.randn(2, 1, 4)]),
     Case("cat_promotes", lambda x, i: torch.cat([x, i]), [torch.randn(1, 3, 4), INTS], slow=True),
     Case("cat_skips_empty", lambda e, m: torch.cat([e, m, m]), [torch.randn(0), M], slow=True),
+    Case("empty_constant", lambda m: (torch.tensor([]).clone(), torch.cat([torch.tensor([]), m])), [M]),
     Case("cat_one", lambda m: torch.cat([m]), [M], slow=True),
     Case("cat_all_empty", lambda e: torch.cat([e, e]), [E], slow=True),
     Case("cat_bool_int", lambda b, i: torch.cat([b, i[0]]), [B, INTS], slow=True),
