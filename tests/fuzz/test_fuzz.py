@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import count, islice
 
 import pytest
-from conftest import Batch, Case
+from conftest import Batch, Case, assert_same
+from torch.export import Dim
 
+import fxmax
+from fuzz import broadcasts
 from fuzz.programs import program
 
 
@@ -43,3 +47,23 @@ def test_many_programs() -> None:
     print(f"seeds {start}..{start + 29}")
     found = failures(range(start, start + 30))
     assert not found, "\n".join(found)
+
+
+@pytest.mark.slow
+def test_programs_on_sizes_that_vary() -> None:
+    start = int(os.environ.get("FXMAX_FUZZ_SEED", "0"))
+    drawn = ((seed, broadcasts.program(seed)) for seed in count(start))
+    programs = {str(seed): p for seed, p in islice(((s, p) for s, p in drawn if p is not None), 24)}
+    print(f"seeds {', '.join(programs)}")
+    b, n, k = (Dim(name, min=2, max=16) for name in "bnk")
+    sizes = ({0: b, 1: n, 2: k}, {0: n, 1: k}, {0: n}, {0: k}, {0: b, 1: k}, {0: b, 1: n})
+    jobs = {s: fxmax.Job(p, broadcasts.inputs(3, 4, 5), None, sizes) for s, p in programs.items()}
+    wrong = []
+    for seed, compiled in fxmax.lower_many(jobs, device="cpu", quiet=True).items():
+        for given in ((2, 3, 4), (3, 4, 5), (6, 2, 6)):
+            values = broadcasts.inputs(*given)
+            try:
+                assert_same(compiled(*values), programs[seed](*values))
+            except AssertionError as error:
+                wrong.append(f"seed {seed}, sizes {given}: {error}\n  {programs[seed].steps}")
+    assert not wrong, "\n".join(wrong)
