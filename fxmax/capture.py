@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import inspect
 import re
@@ -80,7 +79,7 @@ def capture(
     if not parameters:
         entry = program.module_call_graph[0].signature
         parameters = list(entry.forward_arg_names or []) if entry else []
-    names = _dim_names(program, args, kwargs, dynamic_shapes)
+    names = _dim_names(program, getattr(module, "forward", None), args, kwargs, dynamic_shapes)
     exported = program
     with warnings.catch_warnings():
         # torch 2.13 copies its own tree specs in a way that it warns of itself.
@@ -241,17 +240,14 @@ def _dataclasses_in_sight(module: torch.nn.Module) -> list[type]:
 
 
 def _dim_names(
-    program: ExportedProgram, args: Sequence[Any], kwargs: Any, dynamic_shapes: Any
+    program: ExportedProgram, forward: Any, args: Sequence[Any], kwargs: Any, dynamic_shapes: Any
 ) -> dict[sympy.Symbol, str]:
     """Symbol → the user's `Dim` name, where an input's dim is that symbol or derives from it."""
     names: dict[sympy.Symbol, str] = {}
     if dynamic_shapes is None:
         return names
     specs: list[Any] = []
-    shapes = copy.copy(dynamic_shapes)
-    ordered = list(shapes.values()) if isinstance(shapes, dict) else list(shapes)
-    inputs = list(args) + list((kwargs or {}).values())
-    for value, spec in zip(inputs, ordered, strict=False):
+    for value, spec in _with_specs(forward, args, kwargs or {}, dynamic_shapes):
         _flatten_spec(value, spec, specs)
     placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
     for node_name, spec in zip(program.graph_signature.user_inputs, specs, strict=False):
@@ -268,6 +264,19 @@ def _dim_names(
             if len(symbols) == 1 and label and not label.startswith("_") and hasattr(root, "min"):
                 names[next(iter(symbols))] = label
     return names
+
+
+def _with_specs(
+    forward: Any, args: Sequence[Any], kwargs: Mapping[str, Any], dynamic_shapes: Any
+) -> list[tuple[Any, Any]]:
+    """Each input with its part of `dynamic_shapes`, which torch matches by name, or in forward's order."""
+    signature, specs = inspect.signature(forward), dynamic_shapes
+    bound = signature.bind(*args, **kwargs).arguments
+    if not isinstance(specs, dict):
+        specs = dict(zip(bound, specs, strict=False))
+    # As the program has them: positional ones first, then those by name, as they were given.
+    pairs = [(bound[name], specs.get(name)) for name in signature.bind_partial(*args).arguments]
+    return pairs + [(value, specs.get(name)) for name, value in kwargs.items()]
 
 
 def _flatten_spec(value: Any, spec: Any, out: list[Any]) -> None:
