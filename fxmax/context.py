@@ -98,6 +98,11 @@ class Context:
         names = [name for name, held in boundary.written.items() if held is value]
         return boundary.buffers[names[0]] if names else None
 
+    def settled(self, value: TensorValue) -> TensorValue:
+        """A value that the rule made by broadcasting, fit to be broadcast again: see `fxmax/settled.py`."""
+        settled = self._lowerer.settled
+        return settled.value(value) if settled else value
+
     def size_tensor(self, dim: Dim | int) -> TensorValue:
         """A size as a 0-d int64 tensor on the graph's device."""
         value = ops.shape_to_tensor([dim]).reshape([])

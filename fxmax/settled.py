@@ -41,10 +41,10 @@ class Settled:
         for name, value in given.items():
             if name in MASKS:
                 each = value if isinstance(value, (list, tuple)) else [value]
-                new = [self._dense(v) if _varies(v) and _grows(v) else v for v in each]
+                new = [self.value(v) if isinstance(v, TensorValue) else v for v in each]
                 made[name] = new if isinstance(value, (list, tuple)) else new[0]
-            elif _varies(value) and _wider(value.shape, out.shape) and _grows(value):
-                made[name] = self._dense(value)
+            elif isinstance(value, TensorValue) and _wider(value.shape, out.shape):
+                made[name] = self.value(value)
         # With every operand broadcast, MAX would compute them smaller and broadcast the result.
         whole = {n: v for n, v in made.items() if _varies(v) and list(v.shape) == list(out.shape)}
         others = sum(isinstance(v, TensorValue) for v in made.values()) - len(whole)
@@ -52,6 +52,10 @@ class Settled:
             name, value = next(iter(whole.items()))
             made[name] = self._dense(value)
         return made
+
+    def value(self, value: TensorValue) -> TensorValue:
+        """`value`, in memory of its own if it can't be broadcast as it is."""
+        return self._dense(value) if _varies(value) and _grows(value) else value
 
     def _dense(self, value: TensorValue) -> TensorValue:
         if id(value) not in self._made:

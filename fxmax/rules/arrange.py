@@ -111,7 +111,7 @@ def as_strided(
     rank = len(size)
     places = ctx.constant(0, DType.int64) + (0 if storage_offset is None else _number(ctx, storage_offset))
     for at, (count, apart) in enumerate(zip(ctx.out.shape, stride, strict=True)):
-        places = places + along(positions(ctx, count) * _number(ctx, apart), at, rank)
+        places = ctx.settled(places) + along(positions(ctx, count) * _number(ctx, apart), at, rank)
     return ops.gather(flat, places, 0)
 
 
