@@ -36,6 +36,14 @@ class Captured:
     seconds: float = 0.0
     exported: ExportedProgram | None = None  # as torch exported it: what `fxmax.verify` compares with
 
+    def varying(self) -> str | None:
+        """The first node that gives a tensor of a size that varies; None where all sizes are fixed."""
+        for n in self.program.graph.nodes:
+            value = n.meta.get("val")
+            if isinstance(value, torch.Tensor) and any(isinstance(s, torch.SymInt) for s in value.shape):
+                return str(n.name)
+        return None
+
 
 def capture(
     module: torch.nn.Module | ExportedProgram,

@@ -14,7 +14,6 @@ from max._mlir_context import in_default_mlir_context
 from max.dtype import DType
 from max.graph import DeviceRef, Graph, Module, TensorValue, Weight, ops
 from torch._ops import OpOverload
-from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from fxmax.boundary import Boundary, boundary_of
@@ -94,7 +93,7 @@ class Lowerer(torch.fx.Interpreter):
         self.boundary: Boundary = boundary_of(captured.program, self.symbols, device)
         self.weights: Weights = collect(captured.program)
         self.weights.states = set(self.boundary.states)
-        self.settled = Settled() if device.is_cpu() and sizes_vary(captured.program) else None
+        self.settled = Settled() if device.is_cpu() and captured.varying() else None
         self.report = Report(captured.name, str(device), notes=list(captured.notes))
         self.recorder = Recorder(self.report)
         self.node: torch.fx.Node
@@ -211,8 +210,10 @@ class Lowerer(torch.fx.Interpreter):
             return BLOCKED
         if isinstance(expected, list):
             return [self._stand_in(e) for e in expected]
-        zero = ops.constant(0, expected.dtype, device=self.device)
-        return ops.broadcast_to(zero, expected.shape)
+        return self._zeros(expected.dtype, expected.shape)
+
+    def _zeros(self, dtype: DType, shape: Any) -> TensorValue:
+        return ops.broadcast_to(ops.constant(0, dtype, device=self.device), shape)
 
     # -- weights --------------------------------------------------------------------------------
 
@@ -229,8 +230,7 @@ class Lowerer(torch.fx.Interpreter):
             )
             self.weights.slots[bound] = slot = Slot(bound, spec, dtype, layout, transform)
             if 0 in slot.shape:  # MAX does not find a weight without elements
-                empty = ops.constant(0, dtype, device=self.device)
-                self.values[name] = ops.broadcast_to(empty, slot.shape)
+                self.values[name] = self._zeros(dtype, slot.shape)
             else:
                 self.values[name] = self.max_graph.add_weight(Weight(bound, dtype, slot.shape, self.device))
         return self.values[name]
@@ -254,13 +254,6 @@ class Lowerer(torch.fx.Interpreter):
         narrow = sorted({str(slot.spec.dtype) for slot in slots if slot.spec.dtype in WIDENED_ON_CPU})
         if narrow and self.device.is_cpu():
             report.notes.append(f"{', '.join(narrow)} weights are computed in float32 on the CPU")
-
-
-def sizes_vary(program: ExportedProgram) -> bool:
-    """Whether any tensor of a program has a size that is not fixed."""
-    values = (n.meta.get("val") for n in program.graph.nodes)
-    shapes = (v.shape for v in values if isinstance(v, torch.Tensor))
-    return any(isinstance(d, torch.SymInt) for shape in shapes for d in shape)
 
 
 def bind(target: OpOverload, args: Any, kwargs: Any) -> dict[str, Any]:

@@ -34,6 +34,13 @@ def counted(graph: Graph) -> tuple[int, int]:
     return len(kinds), len(set(kinds))
 
 
+def tensor_operands(op: Any) -> list[Any]:
+    """The operands of an op that are tensors, as MLIR values; of a block, the owner of inputs, none."""
+    # Operands of an op with any number of them are values themselves.
+    values = (getattr(operand, "value", operand) for operand in getattr(op, "operands", ()))
+    return [v for v in values if isinstance(v.type, mo.TensorType)]
+
+
 def is_broadcast(value: TensorValue) -> bool:
     """Whether a value is a broadcast, or made of one by ops that keep its shape."""
     shape = value._mlir_value.type.shape
@@ -43,9 +50,7 @@ def is_broadcast(value: TensorValue) -> bool:
         seen += 1
         if isinstance(op, BROADCASTS):
             return True
-        # Operands of an op with any number of them are values themselves.
-        sources = (getattr(operand, "value", operand) for operand in getattr(op, "operands", ()))
-        left += [v for v in sources if getattr(v.type, "shape", None) == shape]
+        left += [v for v in tensor_operands(op) if v.type.shape == shape]
     return False
 
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from max._core.dialects import mo
 from max.graph import Dim, StaticDim, TensorType, TensorValue, ops
+from torch.utils import _pytree as pytree
 
-from fxmax.mlir import BROADCASTS, DEEP
+from fxmax.mlir import BROADCASTS, DEEP, tensor_operands
 
-Values = list[TensorValue]
 # Arguments that a rule broadcasts to another shape than its result's.
 MASKS = frozenset({"attn_mask", "indices"})
 # In the names of ops that write memory, or have no operand that could be broadcast.
@@ -40,15 +39,13 @@ class Settled:
         made = dict(given)
         for name, value in given.items():
             if name in MASKS:
-                each = value if isinstance(value, (list, tuple)) else [value]
-                new = [self.value(v) if isinstance(v, TensorValue) else v for v in each]
-                made[name] = new if isinstance(value, (list, tuple)) else new[0]
+                made[name] = pytree.tree_map_only(TensorValue, self.value, value)
             elif isinstance(value, TensorValue) and _wider(value.shape, out.shape):
                 made[name] = self.value(value)
         # With every operand broadcast, MAX would compute them smaller and broadcast the result.
-        whole = {n: v for n, v in made.items() if _varies(v) and list(v.shape) == list(out.shape)}
-        others = sum(isinstance(v, TensorValue) for v in made.values()) - len(whole)
-        if len(whole) + others > 1 and whole and all(_is_spread(v) for v in whole.values()):
+        tensors = {n: v for n, v in made.items() if isinstance(v, TensorValue)}
+        whole = {n: v for n, v in tensors.items() if _varies(v) and list(v.shape) == list(out.shape)}
+        if whole and len(tensors) > 1 and all(_is_spread(v) for v in whole.values()):
             name, value = next(iter(whole.items()))
             made[name] = self._dense(value)
         return made
@@ -64,8 +61,8 @@ class Settled:
         return self._made[id(value)][1]
 
 
-def _varies(value: Any) -> bool:
-    return isinstance(value, TensorValue) and any(not isinstance(d, StaticDim) for d in value.shape)
+def _varies(value: TensorValue) -> bool:
+    return any(not isinstance(d, StaticDim) for d in value.shape)
 
 
 def _wider(shape: Sequence[Dim], result: Sequence[Dim]) -> bool:
@@ -84,9 +81,8 @@ def _is_settling(op: Any) -> bool:
     return any(word in _name(op) for word in SETTLING)
 
 
-def _operands(op: Any) -> Values:
-    values = (getattr(operand, "value", operand) for operand in getattr(op, "operands", ()))
-    return [TensorValue.from_mlir(v) for v in values if isinstance(v.type, mo.TensorType)]
+def _operands(op: Any) -> list[TensorValue]:
+    return [TensorValue.from_mlir(v) for v in tensor_operands(op)]
 
 
 def _grows(value: TensorValue) -> bool:

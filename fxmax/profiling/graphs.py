@@ -99,13 +99,11 @@ class _Values(torch.fx.Interpreter):
 
 def check_fixed(captured: Captured) -> None:
     """Raise `FxmaxError` where a size varies."""
-    for n in captured.program.graph.nodes:
-        value = n.meta.get("val")
-        if isinstance(value, torch.Tensor) and any(isinstance(s, torch.SymInt) for s in value.shape):
-            raise FxmaxError(
-                f"{captured.name} has sizes that vary (of {n.name}): profile the module itself, whose sizes "
-                "are then those of the inputs"
-            )
+    if name := captured.varying():
+        raise FxmaxError(
+            f"{captured.name} has sizes that vary (of {name}): profile the module itself, whose sizes "
+            "are then those of the inputs"
+        )
 
 
 def _is_timed(n: torch.fx.Node) -> bool:
