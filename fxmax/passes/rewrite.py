@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch._dispatch.python import enable_python_dispatcher
 from torch._guards import detect_fake_mode
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
@@ -44,7 +45,8 @@ def emit(
     node.meta = {k: v for k, v in like.meta.items() if k in ("stack_trace", "nn_module_stack", "torch_fn")}
     node.meta["original_aten"] = like.meta.get("original_aten", like.target)
     values = map_arg(args, lambda n: n.meta["val"])
-    with detect_fake_mode(values), torch.no_grad():  # type: ignore[union-attr]
+    # The dispatcher: before torch 2.13 linear and matmul in C++ refuse symbolic sizes.
+    with detect_fake_mode(values), enable_python_dispatcher(), torch.no_grad():  # type: ignore[union-attr]
         node.meta["val"] = target(*values, **kwargs)
     return node
 
