@@ -153,7 +153,7 @@ class Weights:
         for fqn, value in state_dict.items():
             target = self.aliases.get(fqn, fqn)
             if target in self.specs:
-                values[target] = value
+                values[target] = value.detach()
         return Weights(self.specs, values, self.aliases, self.slots, self.states)
 
     def _is_empty(self, fqn: str) -> bool:
@@ -220,7 +220,7 @@ def collect(program: ExportedProgram) -> Weights:
             continue
         fqn = item.target
         held = program.state_dict if fqn in program.state_dict else program.constants
-        value = held[fqn]
+        value = held[fqn].detach()  # a parameter itself takes other values by `module.half()`
         kind = kinds.get(item.kind, "constant")
         if item.kind is InputKind.BUFFER and not item.persistent:
             kind = "non-persistent buffer"
@@ -238,7 +238,7 @@ def collect(program: ExportedProgram) -> Weights:
                 aliases[fqn] = seen[identity]
             else:
                 specs[fqn] = WeightSpec(fqn, "parameter", tuple(value.shape), value.dtype)
-                values[fqn] = value
+                values[fqn] = value.detach()
     return Weights(specs, values, aliases)
 
 

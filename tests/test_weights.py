@@ -43,6 +43,18 @@ def test_every_kind_is_bound_by_name(lowered: fxmax.Lowered) -> None:
     assert torch.equal(registry["shift"], lowered.weights.values["shift"])
 
 
+def test_a_module_that_is_converted_after_does_not_change_what_is_bound() -> None:
+    module = Model()
+    lowered = fxmax.lower(module, (torch.ones(2, 4),), compile=False, quiet=True)
+    before = {name: value.clone() for name, value in lowered.weights.values.items()}
+    module.double()
+    with torch.no_grad():
+        module.a.weight.zero_()
+    for name, value in lowered.weights.values.items():
+        assert value.dtype == before[name].dtype, name
+        assert torch.equal(value, before[name]), name
+
+
 def test_tied_weights_bind_once(lowered: fxmax.Lowered) -> None:
     assert "b.weight" in lowered.report.bound
     assert "a.weight" in lowered.report.bound
