@@ -70,7 +70,7 @@ def lower(  # type: ignore[misc]  # the overloads leave the options to this sign
             `AudioEncoder`), and must be for an `ExportedProgram`.
         dynamic_shapes: as for `torch.export.export`.
         table: the rules to use (default: `fxmax.default_table()`).
-        device: `auto`, `cpu`, `gpu` or `gpu:N`.
+        device: `auto` (the CPU), `cpu`, `gpu` or `gpu:N`.
         compile: False stops before MAX's compiler and returns the `Lowered`.
         strict: whether a parameter that the forward does not use, or a name that `state_dict`
             lacks or has too much, is an error; the report lists them either way.

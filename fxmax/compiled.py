@@ -14,12 +14,14 @@ from max.driver import CPU, Buffer
 from max.graph import Module
 from torch.utils import _pytree as pytree
 
+from fxmax import device as devices
 from fxmax import runtime
 from fxmax.arguments import Arguments
 from fxmax.dtypes import TO_TORCH, compute_dtype
 from fxmax.errors import InputError
 from fxmax.lowering import Lowered
 from fxmax.report import Report
+from fxmax.runtime import Replay
 from fxmax.signature import Signature, TensorSpec
 from fxmax.weights import Weights, not_finite
 
@@ -64,7 +66,11 @@ class Compiled:
         """
         leaves = self._arguments.flatten(args, kwargs)
         home = _home(leaves)
-        results = iter(self._runner(self.buffers(leaves)))
+        buffers = self.buffers(leaves)
+        results = iter(self._runner(buffers))
+        if not self._on_cpu:
+            written = [i for i, spec in enumerate(self.signature.tensors) if spec.mutated]
+            runtime.write_back([leaves[i] for i in written], [buffers[i] for i in written])
         outputs = [
             spec.value if spec.kind == "constant" else self._result(next(results), spec.kind, dtype, home)
             for spec, dtype in zip(self.signature.outputs, self._returned, strict=True)
@@ -132,6 +138,14 @@ class Compiled:
         buffer = Buffer.from_dlpack(value.to(dtype).contiguous())
         return buffer if self._on_cpu else buffer.to(self._device)
 
+    def record(self, *buffers: Buffer) -> Replay:
+        """Run on MAX buffers as `execute` does, and record what the GPU is given to do.
+
+        Raises:
+            DeviceError: not on a GPU, or MAX can't record this graph.
+        """
+        return self._runner.record(buffers)
+
     def _result(self, buffer: Buffer, kind: str, dtype: torch.dtype | None, home: Any) -> Any:
         if kind == "size":
             return int(buffer.to_numpy())
@@ -166,6 +180,7 @@ def arguments_of(lowered: Lowered) -> Arguments:
 
 def compile_lowered(lowered: Lowered, weights: Weights, strict: bool = True) -> Compiled:
     """Compile one graph with MAX and bind `weights`."""
+    warn_of_gpu(lowered)
     registry, states = bind(weights, lowered, strict)
     kernels = sorted(lowered.graph.kernel_libraries_paths)
     program = runtime.compile_graph(lowered.graph, lowered.device, kernels, lowered.report.model)
@@ -180,6 +195,7 @@ def compile_module(
     """Compile several graphs of one MAX module together; each keeps its own weights and state."""
     bound = {name: bind(low.weights, low, strict) for name, low in lowered.items()}
     first = next(iter(lowered.values()))
+    warn_of_gpu(first)
     kernels = sorted({path for low in lowered.values() for path in low.graph.kernel_libraries_paths})
     title = " + ".join(lowered)
     program = runtime.compile_graph(module, first.device, kernels, title)
@@ -193,6 +209,11 @@ def compile_module(
         low.report.cache = program.origin
         compiled[name] = Compiled(low, runner, low.weights)
     return compiled
+
+
+def warn_of_gpu(lowered: Lowered) -> None:
+    if not lowered.device.is_cpu():
+        warnings.warn(devices.UNPROVEN, stacklevel=4)
 
 
 def bind(weights: Weights, lowered: Lowered, strict: bool) -> tuple[dict[str, torch.Tensor], list[Buffer]]:

@@ -36,16 +36,23 @@ class Context:
         node: the fx node.
         out: the type to return: a `TensorType`, or a list of them for an op with several results
             (None where torch returns nothing there).
-        device: the graph's device.
+        device: the graph's device, or the host's CPU for a rule that raised `HostOnly`.
         path: FQN of the module that the node was traced in.
     """
 
-    def __init__(self, lowerer: Lowerer, node: torch.fx.Node, out: Any, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        lowerer: Lowerer,
+        node: torch.fx.Node,
+        out: Any,
+        arguments: dict[str, Any],
+        device: DeviceRef,
+    ) -> None:
         self._lowerer = lowerer
         self._arguments = arguments  # schema name → fx argument (a node, a number, ...)
         self.node = node
         self.out: Any = out
-        self.device: DeviceRef = lowerer.device
+        self.device = device
         self.path = module_path(node)
 
     def dtype(self, dtype: torch.dtype) -> DType:

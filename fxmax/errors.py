@@ -50,3 +50,7 @@ class ArtifactError(FxmaxError):
 
 class Declined(Exception):  # noqa: N818 - it is an answer, not a failure
     """Raised by a rule that can't lower this use of its op; the text says why."""
+
+
+class HostOnly(Exception):  # noqa: N818 - likewise
+    """Raised by a rule on a GPU that can lower this on the CPU alone: it is called again for that."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,14 @@ from max.graph import DeviceRef, Graph, Module, TensorValue, Weight, ops
 from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
 
+from fxmax import device as devices
+from fxmax import host
 from fxmax.boundary import Boundary, boundary_of
 from fxmax.capture import Captured
 from fxmax.context import Context, PendingWeight
 from fxmax.dtypes import WIDENED_ON_CPU, Symbols, compute_dtype
-from fxmax.errors import Declined
-from fxmax.kernels import BUFFERS, package
+from fxmax.errors import Declined, HostOnly
+from fxmax.kernels import BUFFERS, ELEMENTWISE, package
 from fxmax.mlir import counted
 from fxmax.recorder import Recorder
 from fxmax.report import GapKind, Report
@@ -95,7 +98,10 @@ class Lowerer(torch.fx.Interpreter):
         self.weights.states = set(self.boundary.states)
         self.settled = Settled() if device.is_cpu() and captured.varying() else None
         self.report = Report(captured.name, str(device), notes=list(captured.notes))
+        if not device.is_cpu():
+            self.report.notes.append(devices.UNPROVEN)
         self.recorder = Recorder(self.report)
+        self.hosted: Counter[str] = Counter()  # ops of a GPU's graph that run on the host
         self.node: torch.fx.Node
 
     def lower(self) -> Lowered:
@@ -117,6 +123,8 @@ class Lowerer(torch.fx.Interpreter):
                 self.boundary.leave(self.max_graph, results, self.device)
         self.report.max_ops, self.report.distinct_max_ops = counted(self.max_graph)
         self._describe_weights()
+        if self.hosted:
+            self.report.notes.append(host.note(self.hosted))
         self.report.seconds |= {"capture": self.captured.seconds, "lower": time.perf_counter() - start}
         signature = self.boundary.signature
         rules = RuleTable(parent=self.table)
@@ -178,8 +186,7 @@ class Lowerer(torch.fx.Interpreter):
             out = expected_type(self.node.meta.get("val"), self.symbols, self.device)
             if self.settled:
                 arguments = self.settled.arguments(arguments, out)
-            origin = bind(rule.target, self.node.args, self.node.kwargs)
-            result = checked(rule.fn(Context(self, self.node, out, origin), **arguments), out)
+            result = checked(self._call(rule, arguments, out), out)
         except Declined as reason:
             return self._gap("declined", str(reason))
         except Mistyped as error:
@@ -188,6 +195,17 @@ class Lowerer(torch.fx.Interpreter):
             return self._gap("raised", f"{type(error).__name__}: {error} (rule at {rule.where})")
         self.recorder.fate(self.node, "lowered", rule)
         return result
+
+    def _call(self, rule: Rule, arguments: dict[str, Any], out: Any) -> Any:
+        origin = bind(rule.target, self.node.args, self.node.kwargs)
+        try:
+            return rule.fn(Context(self, self.node, out, origin, self.device), **arguments)
+        except HostOnly:
+            there = expected_type(self.node.meta.get("val"), self.symbols, host.HOST)
+            context = Context(self, self.node, there, origin, host.HOST)
+            result = checked(rule.fn(context, **host.to_host(arguments)), there)
+            self.hosted[str(rule.target)] += 1
+            return host.from_host(result, out)
 
     def _structural(self, value: Callable[[], Any]) -> Any:
         try:
@@ -245,6 +263,8 @@ class Lowerer(torch.fx.Interpreter):
         folders = {r.kernels for r in rules if r and r.kernels}
         if self.settled:
             folders.add(BUFFERS)  # which has `fxmax.dense`
+        if not self.device.is_cpu():
+            folders.add(ELEMENTWISE)  # which has what `rules.precise` calls
         return [package(folder) for folder in sorted(folders)]
 
     def _describe_weights(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
@@ -9,19 +10,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from max._mlir_context import in_default_mlir_context  # MLIR's context is thread-local
-from max.driver import Buffer
+from max.driver import CPU, Buffer
 from max.engine import CompiledModel, Model, read
 from max.graph import DeviceRef, Graph, Module
 
 from fxmax import cache, log_thread
 from fxmax import device as devices
 from fxmax.cache import cache_folder
-from fxmax.errors import CompileError
+from fxmax.errors import CompileError, DeviceError
 from fxmax.machine import target_of
 
 T = TypeVar("T")
@@ -104,6 +107,7 @@ class Runner:
     Calls are serialized: MAX uses every core for one call, and state buffers are written in place.
     """
 
+    _keys = itertools.count(1)  # of recordings
     _looks = 3  # in this process for the log thread, which starts with the first execution
 
     def __init__(self, program: Program, name: str, model: Model, states: Sequence[Buffer]) -> None:
@@ -123,6 +127,51 @@ class Runner:
         if Runner._looks:
             Runner._looks = 0 if log_thread.lower_priority() else Runner._looks - 1
         return results
+
+    def record(self, inputs: Sequence[Buffer]) -> Replay:
+        """See `Compiled.record`."""
+        if self.program.device.is_cpu():
+            raise DeviceError("what is recorded is a GPU's work; a graph on the CPU is executed each time")
+        given = [*inputs, *self.states]
+        key = next(Runner._keys)
+        with self._lock:
+            model = self._model
+            try:
+                outputs = model.capture(key, *given)
+            except Exception as error:
+                raise DeviceError(f"MAX can't record {self.name}: {error}") from error
+        return Replay(list(inputs), outputs, partial(model.replay, key, *given), self._lock)
+
+
+def write_back(values: Sequence[Any], buffers: Sequence[Buffer]) -> None:
+    """Give arrays on the host, which a GPU worked on copies of, what was written in the copies."""
+    for value, buffer in zip(values, buffers, strict=True):
+        own = Buffer.from_numpy(value) if isinstance(value, np.ndarray) else Buffer.from_dlpack(value)
+        if own.is_host:
+            own.inplace_copy_from(buffer.to(CPU()))
+
+
+class Replay:
+    """A graph's execution on a GPU, recorded (a CUDA graph): called, it runs again on the same memory.
+
+    It spares the launch of each kernel, most of the time of a small model. Copy new values into
+    `inputs` (`Buffer.inplace_copy_from`); `outputs` are overwritten by every call.
+    """
+
+    def __init__(
+        self,
+        inputs: list[Buffer],
+        outputs: list[Buffer],
+        replay: Callable[[], None],
+        lock: threading.Lock,
+    ) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self._replay, self._lock = replay, lock
+
+    def __call__(self) -> list[Buffer]:
+        with self._lock:
+            self._replay()
+        return self.outputs
 
 
 def _interruptible(work: Callable[[], T]) -> T:

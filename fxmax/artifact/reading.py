@@ -31,7 +31,7 @@ from fxmax.artifact.recompile import compile_again
 from fxmax.errors import ArtifactError, DeviceError, InputError, WeightError
 from fxmax.kernels.panels import PACKINGS
 from fxmax.machine import target_of
-from fxmax.runtime import Program, Runner
+from fxmax.runtime import Program, Runner, write_back
 from fxmax.signature import TensorSpec
 
 NARROW = ("float16", "bfloat16")  # computed in float32 on the CPU
@@ -74,6 +74,9 @@ class Loaded:
             for v, s, d in zip(leaves, self.signature.tensors, self._dtypes, strict=True)
         ]
         results = iter(self._runner(buffers))
+        if not self._on_cpu:
+            written = [i for i, spec in enumerate(self.signature.tensors) if spec.mutated]
+            write_back([leaves[i] for i in written], [buffers[i] for i in written])
         outputs = [
             spec.value if spec.kind == "constant" else _array(next(results), spec.kind, spec.dtype)
             for spec in self.signature.outputs

@@ -16,6 +16,7 @@ from max.graph import Dim, TensorValue, ops
 from fxmax.context import Context
 from fxmax.errors import Declined
 from fxmax.rules.helpers import cast, tensor
+from fxmax.rules.precise import matmul
 from fxmax.rules.sizes import positions
 from fxmax.table import rule
 
@@ -40,7 +41,7 @@ def scaled_dot_product_attention(
         key, value = (_repeat_heads(x, query) for x in (key, value))
     width = query.shape[-1]
     factor = tensor(ctx, 1 / math.sqrt(int(width)) if scale is None else scale, query.dtype)
-    scores = (query * factor) @ ops.transpose(key, -1, -2)
+    scores = matmul(ctx, query * factor, ops.transpose(key, -1, -2))
     if is_causal:
         scores = scores + ctx.settled(_causal(ctx, query.shape[-2], key.shape[-2], scores.dtype))
     if attn_mask is not None:
@@ -50,7 +51,7 @@ def scaled_dot_product_attention(
         # torch gives zeros, not NaN, for a row that attends to nothing.
         seen = attn_mask if attn_mask.dtype == DType.bool else attn_mask > float("-inf")
         weights = ops.where(seen, weights, ctx.constant(0, scores.dtype))
-    return weights @ value
+    return matmul(ctx, weights, value)
 
 
 def _repeat_heads(x: TensorValue, query: TensorValue) -> TensorValue:

@@ -9,6 +9,7 @@ from max.graph import TensorValue, ops
 from fxmax.context import Context
 from fxmax.errors import Declined
 from fxmax.rules.helpers import cast
+from fxmax.rules.precise import matmul
 from fxmax.rules.sizes import is_static, positions
 from fxmax.table import rule
 
@@ -50,7 +51,7 @@ def embedding_bag(
         each = ops.where(ops.unsqueeze(member, 2), ops.unsqueeze(rows, 0), lowest)
         result = ops.where(counts > 0, ops.squeeze(ops.max(each, axis=1), 1), ctx.constant(0, rows.dtype))
     else:
-        result = cast(member, rows.dtype) @ rows
+        result = matmul(ctx, cast(member, rows.dtype), rows)
         if mode == MEAN:
             result = result / ops.max(counts, ctx.constant(1, rows.dtype))
     return [result, *(ctx.full(0, kind.shape, kind.dtype) for kind in ctx.out[1:])]

@@ -16,6 +16,7 @@ import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.context import Context
 from fxmax.kernels import BUFFERS, GEMM
 from fxmax.rules.helpers import axis
+from fxmax.rules.precise import matmul
 from fxmax.rules.sizes import from_front, has_zero, is_static, reshaped, take
 from fxmax.rules.slices import written
 from fxmax.table import rule
@@ -52,7 +53,8 @@ def cached_attention(
     )
     k, v = (reshaped(x, [*query.shape[:2], *x.shape[-2:]]) for x in (k, v))
     k, v = (x if keys is None else take(x, 2, 0, used, 1) for x in (k, v))
-    return ops.softmax((query * ctx.constant(factor, query.dtype)) @ ops.transpose(k, -1, -2)) @ v
+    scores = matmul(ctx, query * ctx.constant(factor, query.dtype), ops.transpose(k, -1, -2))
+    return matmul(ctx, ops.softmax(scores), v)
 
 
 def _buffers(ctx: Context, key: TensorValue, value: TensorValue) -> list[BufferValue] | None:

@@ -23,9 +23,11 @@ from max.graph import TensorValue, ops
 
 from fxmax.context import Context, PendingWeight
 from fxmax.errors import Declined
+from fxmax.rules import precise
 from fxmax.rules.helpers import static
 from fxmax.rules.pad import padded
 from fxmax.rules.sizes import has_zero, take
+from fxmax.rules.windows import by_windows
 from fxmax.table import rule
 
 aten = torch.ops.aten
@@ -97,6 +99,12 @@ def _convolution(
         padding = [0] * space
     x = ops.permute(batched, [0, *range(2, space + 2), 1])
     filters = _filters(ctx, weight, space, groups, reverse)
+    if groups == 1 and not ctx.device.is_cpu():
+        taps = filters if space > 1 else ops.squeeze(filters, 0)
+        y = by_windows(ctx, x, taps, stride, padding, dilation, ctx.out.shape[-space:])
+        y = y if bias is None else y + bias
+        y = ops.permute(y, [0, space + 1, *range(1, space + 1)])
+        return y if input.rank == space + 2 else ops.squeeze(y, 0)
     if space == 1:
         x = ops.unsqueeze(x, 1)
         stride, padding, dilation = [1, *stride], [0, *padding], [1, *dilation]
@@ -107,7 +115,7 @@ def _convolution(
         "groups": groups,
         "bias": bias,
     }
-    y = (ops.conv3d if space == 3 else ops.conv2d)(x, filters, **settings)
+    y = precise.convolution(ctx, ops.conv3d if space == 3 else ops.conv2d, x, filters, **settings)
     if space == 1:
         y = ops.squeeze(y, 1)
     y = ops.permute(y, [0, space + 1, *range(1, space + 1)])

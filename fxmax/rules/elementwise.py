@@ -14,7 +14,7 @@ from torch._ops import OpOverload
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.context import Context
-from fxmax.errors import Declined
+from fxmax.errors import HostOnly
 from fxmax.rules.helpers import broadcast, cast, tensor, trailing_ones
 from fxmax.table import IGNORABLE, parameter_name, rule
 
@@ -91,11 +91,11 @@ def mojo(name: str) -> Lowering:
 
 
 def libm(name: str) -> Lowering:
-    """The C library's function of that name, through Mojo; it has torch's special cases. CPU only."""
+    """The C library's function of that name, through Mojo; it has torch's special cases. A GPU has none."""
 
     def call(*operands: TensorValue) -> TensorValue:
         if not operands[0].device.is_cpu():
-            raise Declined(f"{name} is a function of the C library, which a GPU lacks")
+            raise HostOnly
         return mojo(name)(*operands)
 
     return call

@@ -1,15 +1,16 @@
 """The fused attentions that passes put in (`fxmax.fused`), on our Mojo kernel for float32 on the CPU.
 
-Elsewhere they are composed of MAX's own ops.
+Elsewhere they are composed of MAX's own ops, or on a GPU left to MAX's flash attention.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from max.dtype import DType
-from max.graph import TensorValue, ops
+from max.graph import DeviceRef, TensorType, TensorValue, ops
 
 import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.context import Context
@@ -17,8 +18,11 @@ from fxmax.kernels import GEMM
 from fxmax.rules.attention import scaled_dot_product_attention
 from fxmax.rules.cached import VECTOR
 from fxmax.rules.helpers import cast
+from fxmax.rules.precise import matmul
 from fxmax.rules.sizes import has_zero
 from fxmax.table import rule
+
+FLASH_WIDTHS = (64, 128)  # of a head
 
 
 @rule(torch.ops.fxmax.attention.default, kernels=GEMM)
@@ -26,12 +30,29 @@ def attention(
     ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
 ) -> TensorValue:
     factor = 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
-    if ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not has_zero([*key.shape, *ctx.out.shape]):
+    empty = has_zero([*key.shape, *ctx.out.shape])
+    if ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not empty:
         number = ops.constant(factor, DType.float32, device=ctx.device)
         return ops.custom("fxmax.attention", ctx.device, [query, key, value, number], [ctx.out])[0].tensor
+    if has_flash(ctx, query, key, value) and not empty:
+        number = ops.constant(factor, DType.float32, device=DeviceRef.CPU())
+        inputs, kind = [query, key, value, number], TensorType(query.dtype, query.shape, ctx.device)
+        settings: Any = {"mask_str": "null", "local_window_size": -1}
+        return ops.custom("mo.mha.no_cache", ctx.device, inputs, [kind], parameters=settings)[0].tensor
     q, k, v = (ops.transpose(x, 1, 2) for x in (query, key, value))
-    scores = (q * ctx.constant(factor, q.dtype)) @ ops.transpose(k, -1, -2)
-    return cast(ops.transpose(ops.softmax(scores) @ v, 1, 2), ctx.out.dtype)
+    scores = matmul(ctx, q * ctx.constant(factor, q.dtype), ops.transpose(k, -1, -2))
+    return cast(ops.transpose(matmul(ctx, ops.softmax(scores), v), 1, 2), ctx.out.dtype)
+
+
+def has_flash(ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue) -> bool:
+    """Whether MAX's GPU kernel takes these, (batch, seq, heads, dim).
+
+    In bfloat16 alone: it does not compile for float16 (no such wgmma in MAX 26.7), and rounds what is
+    float32.
+    """
+    widths = {x.shape[-1] for x in (query, key, value)}
+    bfloat16 = {x.dtype for x in (query, key, value)} == {DType.bfloat16}
+    return not ctx.device.is_cpu() and bfloat16 and len(widths) == 1 and int(widths.pop()) in FLASH_WIDTHS
 
 
 @rule(torch.ops.fxmax.heads_attention.default, kernels=GEMM)

@@ -11,6 +11,7 @@ from max.graph import TensorValue, ops
 
 from fxmax.context import Context
 from fxmax.rules.helpers import cast
+from fxmax.rules.precise import matmul
 from fxmax.rules.sizes import positions, product_of
 from fxmax.table import RuleTable, rule
 
@@ -23,7 +24,7 @@ def grouped_mm(ctx: Context, input: TensorValue, weight: TensorValue, offs: Tens
     Every expert's product is made and each row takes its own: the sizes of the groups depend on the
     data, and MAX's shapes don't.
     """
-    products = ops.unsqueeze(input, 0) @ weight  # (experts, rows, out)
+    products = matmul(ctx, ops.unsqueeze(input, 0), weight)  # (experts, rows, out)
     row = positions(ctx, input.shape[0])
     past = ops.unsqueeze(row, 1) >= ops.unsqueeze(cast(offs, DType.int64), 0)
     expert = ops.squeeze(ops.sum(cast(past, DType.int64), 1), 1)

@@ -8,6 +8,7 @@ import torch
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.rules import precise
 from fxmax.rules.helpers import tensor
 from fxmax.rules.sizes import has_zero
 from fxmax.table import rule
@@ -83,7 +84,7 @@ def product(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
     rows = a if a.rank > 1 else ops.unsqueeze(a, 0)
     columns = b if b.rank > 1 else ops.unsqueeze(b, 1)
-    y = rows @ columns
+    y = precise.matmul(ctx, rows, columns)
     if b.rank == 1:
         y = ops.squeeze(y, -1)
     return y if a.rank > 1 else ops.squeeze(y, -1 if b.rank == 1 else -2)

@@ -15,7 +15,7 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from fxmax.context import Context
-from fxmax.errors import Declined
+from fxmax.errors import HostOnly
 from fxmax.kernels import WINDOWS
 from fxmax.rules.sizes import has_zero, product_of
 from fxmax.table import rule
@@ -103,7 +103,7 @@ def _pooled(
 ) -> list[TensorValue]:
     """The kernel's results, in torch's shapes; each of `axes` is kernel, stride, padding, dilation."""
     if not ctx.device.is_cpu():
-        raise Declined("its Mojo kernel runs on the CPU only")
+        raise HostOnly
     if has_zero(outs[0].shape):
         return [ctx.full(0, out.shape, out.dtype) for out in outs]
     space = len(axes)

@@ -10,6 +10,7 @@ from max.graph import TensorValue, ops
 
 from fxmax.context import Context
 from fxmax.rules.helpers import static
+from fxmax.rules.precise import matmul
 from fxmax.table import rule
 
 aten = torch.ops.aten
@@ -31,7 +32,7 @@ def antialiased(
         for i, scale in enumerate((scales_h, scales_w))
     )
     rows, columns = (ops.constant(m.numpy(), self.dtype, device=ctx.device) for m in (down, across))
-    return rows @ (self @ ops.transpose(columns, 0, 1))
+    return matmul(ctx, rows, matmul(ctx, self, ops.transpose(columns, 0, 1)))
 
 
 def _matrix(target: Any, old: int, new: int, align_corners: bool, scale: float | None) -> torch.Tensor:

@@ -13,7 +13,7 @@ from max.dtype import DType
 from max.graph import Dim, TensorType, TensorValue, ops
 
 from fxmax.context import Context
-from fxmax.errors import Declined
+from fxmax.errors import HostOnly
 from fxmax.kernels import ROWS
 from fxmax.rules.create import filled
 from fxmax.rules.elementwise import is_nan
@@ -29,7 +29,7 @@ class Rows:
 
     def __init__(self, x: TensorValue, dim: int | None) -> None:
         if not x.device.is_cpu():
-            raise Declined("its Mojo kernel runs on the CPU only")
+            raise HostOnly
         self.dtype = x.dtype
         if dim is None or x.rank == 0:
             x, dim = x.reshape([-1] if x.rank else [1]), 0
