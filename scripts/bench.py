@@ -58,6 +58,13 @@ def arguments() -> argparse.Namespace:
         "--windows", type=int, default=1, metavar="N", help="of 30 s at once (default: 1)"
     )
     commands.choices["transcribe"].add_argument("--language", default="en", help="of the speech")
+    gpu = commands.add_parser("gpu", parents=[shared], help="on a GPU, beside torch on the same card")
+    gpu.add_argument("--model", default="tiny.en", help="an openai-whisper name (default: tiny.en)")
+    gpu.add_argument("--checkpoint", metavar="P", help="a checkpoint of your own")
+    gpu.add_argument("--random-weights", action="store_true", help="of that model's size, for any name")
+    gpu.add_argument("--part", choices=["encoder", "step"], default="encoder", help="default: encoder")
+    gpu.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="bfloat16")
+    gpu.add_argument("--peers", default="eager,compile", help="some, 'all' or 'none' (default: both)")
     ops = commands.add_parser("ops", parents=[shared], help="each op alone, beside torch's")
     ops.add_argument("--model", default="tiny.en", help="whose shapes (default: tiny.en)")
     for name, text in (
@@ -112,6 +119,18 @@ def transcribe(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     return bench_transcribe(name, checkpoint, args.audio, peers=peers, language=args.language, **options)
 
 
+def gpu(args: argparse.Namespace, options: dict[str, Any]) -> Any:
+    from whisper_port import checkpoints
+    from whisper_port.bench.gpu import PEERS, bench_gpu
+
+    peers = chosen(args.peers, PEERS)
+    checkpoint = checkpoints.resolve(
+        args.model, args.checkpoint, random_weights=args.random_weights, quiet=args.quiet
+    )
+    name = Path(args.checkpoint).name if args.checkpoint else args.model
+    return bench_gpu(name, checkpoint, part=args.part, dtype=args.dtype, peers=peers, **options)
+
+
 def chosen(peers: str, known: Iterable[str]) -> list[str]:
     """The peers that --peers names; an unknown one ends the program."""
     named = {"all": ",".join(known), "none": ""}.get(peers, peers)
@@ -158,6 +177,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], Any]] = {
     "encoder": encoder,
     "decode": decode,
     "transcribe": transcribe,
+    "gpu": gpu,
     "ops": ops,
     "startup": startup,
     "compile": compile_,

@@ -28,6 +28,11 @@ def slots(decoder: TextDecoder) -> int:
     return int(decoder.positional_embedding.shape[0]) + 1
 
 
+def as_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`x` in `dtype`; with no trace in a captured graph where it is."""
+    return x if x.dtype == dtype else x.to(dtype)
+
+
 def to_heads(x: Tensor, n_head: int) -> Tensor:
     """(…, places, state) → (…, heads, places, width)."""
     return x.unflatten(-1, (n_head, -1)).transpose(-3, -2)
@@ -87,6 +92,7 @@ class CrossKeysValues(nn.Module):
 
     def forward(self, features: Tensor) -> list[Tensor]:
         attentions = [block.cross_attn for block in self.decoder.blocks]
+        features = as_dtype(features, self.decoder.token_embedding.weight.dtype)
         projected = (to_heads(f(features), a.n_head) for a in attentions for f in (a.key, a.value))
         return [tensor for x in projected for tensor in Held.of(x, self.int8).tensors()]
 
@@ -120,7 +126,7 @@ class _Cached(nn.Module):
         decoder = self.decoder
         audio, group, n = tokens.shape
         x = decoder.token_embedding(tokens) + decoder.positional_embedding[past : past + n]
-        mask = self.mask[:n, :n] if causal else None
+        mask = as_dtype(self.mask[:n, :n], x.dtype) if causal else None
         for i, (block, (keys, values)) in enumerate(
             zip(decoder.blocks, held(cross, len(decoder.blocks)), strict=True)
         ):
@@ -137,8 +143,9 @@ class _Cached(nn.Module):
         return x
 
     def logits(self, x: Tensor) -> Tensor:
-        """(…, state) → (…, vocabulary), by the tied embedding."""
-        return self.decoder.ln(x) @ self.decoder.token_embedding.weight.transpose(0, 1)
+        """(…, state) → (…, vocabulary) float32, by the tied embedding."""
+        logits = self.decoder.ln(x) @ self.decoder.token_embedding.weight.transpose(0, 1)
+        return as_dtype(logits, torch.float32)
 
 
 def self_attention(
@@ -182,7 +189,8 @@ class Prefill(_Cached):
                     scores[pair] = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
 
         x = self.states(tokens, 0, True, cache, cross, score)
-        return self.logits(x.index_select(2, at)), torch.stack([scores[pair] for pair in self.heads], 1)
+        found = torch.stack([scores[pair] for pair in self.heads], 1)
+        return self.logits(x.index_select(2, at)), as_dtype(found, torch.float32)
 
 
 class Step(_Cached):

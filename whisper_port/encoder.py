@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,28 @@ from whisper.model import AudioEncoder, ModelDimensions, disable_sdpa
 import fxmax
 from whisper_port.checkpoints import Checkpoint
 from whisper_port.inputs import encoder_inputs
+
+HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def in_16_bits(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """A copy with weights in `dtype`, but for layer norms, which openai computes in float32."""
+    rounded = copy.deepcopy(model).to(dtype)
+    for module in rounded.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.float()
+    return rounded
+
+
+class Float32Ends(torch.nn.Module):
+    """openai's encoder in 16 bits, from float32 mels to float32 features."""
+
+    def __init__(self, encoder: AudioEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        return self.encoder(mel.to(self.encoder.conv1.weight.dtype)).float()  # type: ignore[no-any-return]
 
 
 def meta_encoder(dims: ModelDimensions) -> AudioEncoder:

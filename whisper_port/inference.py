@@ -15,11 +15,16 @@ from max.driver import CPU, Buffer, Device
 from max.dtype import DType
 from whisper.model import ModelDimensions
 
+from fxmax.signature import Signature
+
 PAST = np.zeros(4096, np.uint8)  # never read: its slices tell a graph how many tokens went before
 
 
 class Graph(Protocol):
     """A graph to run on MAX buffers: an `fxmax.Compiled`, or an `fxmax.Loaded` from an artifact."""
+
+    @property
+    def signature(self) -> Signature: ...
 
     def execute(self, *buffers: Buffer) -> list[Buffer]: ...
 
@@ -60,6 +65,8 @@ class Engine:
     def __init__(self, graphs: Graphs, dims: ModelDimensions, device: Device) -> None:
         self.graphs, self.dims, self.device = graphs, dims, device
         self.on_cpu = device.is_host
+        self.cache_dtype = DType[graphs.step.signature.tensors[2].dtype]  # tokens, past, caches, …
+        self._past = self.buffer(PAST)
         self._last_mel = _Last()
         self._last_features = _Last()
 
@@ -88,13 +95,22 @@ class Engine:
 
         return self._last_features(features, windows)  # type: ignore[no-any-return]
 
+    def past(self, tokens: int) -> Buffer:
+        """What tells `step` how many tokens went before."""
+        return self._past[:tokens]
+
     def forget(self) -> None:
         """Drop the last windows, for a benchmark that runs one recording again and again."""
         self._last_mel, self._last_features = _Last(), _Last()
 
-    def buffer(self, array: np.ndarray) -> Buffer:
-        """A MAX buffer on the device; on the CPU it is the array's own memory."""
+    def buffer(self, array: np.ndarray, dtype: DType | None = None) -> Buffer:
+        """A MAX buffer on the device; on the CPU it is the array's own memory.
+
+        `dtype` is what the array's bits stand for, where numpy has another name for them: see `bits`.
+        """
         buffer = Buffer.from_numpy(np.require(array, requirements=["C", "W"]))
+        if dtype is not None and buffer.dtype != dtype:
+            buffer = buffer.view(dtype)
         return buffer if self.on_cpu else buffer.to(self.device)
 
 
@@ -132,7 +148,7 @@ class Sequences:
             self._arrays = [np.zeros(shape, np.float32) for _ in range(number)]
             self.caches = [Buffer.from_numpy(a) for a in self._arrays]
         else:
-            self.caches = [Buffer.zeros(shape, DType.float32, engine.device) for _ in range(number)]
+            self.caches = [Buffer.zeros(shape, engine.cache_dtype, engine.device) for _ in range(number)]
 
     def prefill(self, tokens: np.ndarray, at: Sequence[int]) -> tuple[np.ndarray, Buffer]:
         """The first tokens, (audio, group, n): see `decoder.Prefill` for what it returns."""
@@ -147,7 +163,7 @@ class Sequences:
         """Logits (audio, group, vocabulary) after one token more for each sequence, (audio, group)."""
         engine = self.engine
         [logits] = engine.graphs.step.execute(
-            engine.buffer(tokens), engine.buffer(PAST[: self.past]), *self.caches, *self.windows.cross
+            engine.buffer(tokens), engine.past(self.past), *self.caches, *self.windows.cross
         )
         self.past += 1
         return host(logits)
@@ -157,17 +173,19 @@ class Sequences:
         wide = Sequences(self.engine, self.windows, group)
         wide.past = self.past
         for i, cache in enumerate(self.caches):
-            wide.write(i, np.repeat(host(cache)[..., : self.past, :], group, axis=1))
+            wide.write(i, np.repeat(bits(cache)[..., : self.past, :], group, axis=1))
         return wide
 
     def select(self, rows: Sequence[int]) -> Sequences:
         """Those of some windows alone: a finished window costs as much as another."""
         engine, chosen = self.engine, list(rows)
-        parts = (engine.buffer(host(b)[chosen]) for b in (self.windows.features, *self.windows.cross))
+        parts = (
+            engine.buffer(bits(b)[chosen], b.dtype) for b in (self.windows.features, *self.windows.cross)
+        )
         fewer = Sequences(engine, Windows(next(parts), tuple(parts)), self.group)
         fewer.past = self.past
         for i, cache in enumerate(self.caches):
-            fewer.write(i, host(cache)[chosen][..., : self.past, :])
+            fewer.write(i, bits(cache)[chosen][..., : self.past, :])
         return fewer
 
     def rearrange(self, sources: Sequence[int]) -> None:
@@ -178,20 +196,26 @@ class Sequences:
 
     def take(self, i: int, sources: Sequence[int]) -> None:
         """`rearrange` for one cache."""
-        held = host(self.caches[i])[..., : self.past, :]
+        held = bits(self.caches[i])[..., : self.past, :]
         moved = held.reshape(-1, *held.shape[2:])[list(sources)]
         self.write(i, moved.reshape(held.shape))
 
     def write(self, i: int, values: np.ndarray) -> None:
-        """Set the places that are in use of one cache."""
+        """Set the places that are in use of one cache, as `bits` gives them."""
         if self.engine.on_cpu:
             self._arrays[i][..., : self.past, :] = values
         else:
-            whole = host(self.caches[i])
+            whole = bits(self.caches[i])
             whole[..., : self.past, :] = values
-            self.caches[i] = self.engine.buffer(whole)
+            self.caches[i] = self.engine.buffer(whole, self.engine.cache_dtype)
 
 
 def host(buffer: Buffer) -> np.ndarray:
     """A buffer as a numpy array: its own memory on the CPU, a copy from elsewhere."""
     return buffer.to_numpy() if buffer.is_host else buffer.to(CPU()).to_numpy()
+
+
+def bits(buffer: Buffer) -> np.ndarray:
+    """As `host`; of bfloat16, which numpy has not, the bits as uint16. For moving values about."""
+    there = buffer if buffer.is_host else buffer.to(CPU())
+    return (there.view(DType.uint16) if there.dtype == DType.bfloat16 else there).to_numpy()

@@ -36,7 +36,7 @@ def load_model(
         name: one of `whisper.available_models()`, or the path of a checkpoint: openai's `.pt`, a
             Hugging Face folder, or a CTranslate2 folder; or that of an artifact (`WhisperModel.save`),
             which compiles nothing.
-        device: `auto`, `cpu`, `gpu` or `gpu:N`.
+        device: `auto` (the CPU), `cpu`, `gpu` or `gpu:N`.
         dtype: `int8` (CPU) stores the weights of linears and logits as int8 with a scale a row, and the
             cross-attention's keys and values with a scale a place; where the CPU has an int8 dot
             product, what goes into a linear is rounded to int8 too. None leaves all as it is.
