@@ -69,8 +69,7 @@ class Compiled:
         buffers = self.buffers(leaves)
         results = iter(self._runner(buffers))
         if not self._on_cpu:
-            written = [i for i, spec in enumerate(self.signature.tensors) if spec.mutated]
-            runtime.write_back([leaves[i] for i in written], [buffers[i] for i in written])
+            runtime.write_back(self.signature.tensors, leaves, buffers)
         outputs = [
             spec.value if spec.kind == "constant" else self._result(next(results), spec.kind, dtype, home)
             for spec, dtype in zip(self.signature.outputs, self._returned, strict=True)

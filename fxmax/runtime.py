@@ -26,6 +26,7 @@ from fxmax import device as devices
 from fxmax.cache import cache_folder
 from fxmax.errors import CompileError, DeviceError
 from fxmax.machine import target_of
+from fxmax.signature import TensorSpec
 
 T = TypeVar("T")
 
@@ -143,9 +144,11 @@ class Runner:
         return Replay(list(inputs), outputs, partial(model.replay, key, *given), self._lock)
 
 
-def write_back(values: Sequence[Any], buffers: Sequence[Buffer]) -> None:
+def write_back(specs: Sequence[TensorSpec], values: Sequence[Any], buffers: Sequence[Buffer]) -> None:
     """Give arrays on the host, which a GPU worked on copies of, what was written in the copies."""
-    for value, buffer in zip(values, buffers, strict=True):
+    for spec, value, buffer in zip(specs, values, buffers, strict=True):
+        if not spec.mutated:
+            continue
         own = Buffer.from_numpy(value) if isinstance(value, np.ndarray) else Buffer.from_dlpack(value)
         if own.is_host:
             own.inplace_copy_from(buffer.to(CPU()))

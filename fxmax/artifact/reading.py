@@ -75,8 +75,7 @@ class Loaded:
         ]
         results = iter(self._runner(buffers))
         if not self._on_cpu:
-            written = [i for i, spec in enumerate(self.signature.tensors) if spec.mutated]
-            write_back([leaves[i] for i in written], [buffers[i] for i in written])
+            write_back(self.signature.tensors, leaves, buffers)
         outputs = [
             spec.value if spec.kind == "constant" else _array(next(results), spec.kind, spec.dtype)
             for spec in self.signature.outputs

@@ -23,7 +23,6 @@ from max.graph import TensorValue, ops
 
 from fxmax.context import Context, PendingWeight
 from fxmax.errors import Declined
-from fxmax.rules import precise
 from fxmax.rules.helpers import static
 from fxmax.rules.pad import padded
 from fxmax.rules.sizes import has_zero, take
@@ -115,7 +114,7 @@ def _convolution(
         "groups": groups,
         "bias": bias,
     }
-    y = precise.convolution(ctx, ops.conv3d if space == 3 else ops.conv2d, x, filters, **settings)
+    y = (ops.conv3d if space == 3 else ops.conv2d)(x, filters, **settings)
     if space == 1:
         y = ops.squeeze(y, 1)
     y = ops.permute(y, [0, space + 1, *range(1, space + 1)])

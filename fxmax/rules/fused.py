@@ -7,7 +7,6 @@ once, when a checkpoint is bound. Everything else is composed of MAX's own ops.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from max.dtype import DType
@@ -18,7 +17,6 @@ from fxmax.context import Context, PendingWeight
 from fxmax.kernels import GEMM
 from fxmax.kernels.panels import panels, strassen_panels, window_panels
 from fxmax.rules.linear import product
-from fxmax.rules.precise import convolution
 from fxmax.rules.sizes import has_zero
 from fxmax.rules.windows import by_windows
 from fxmax.table import rule
@@ -133,8 +131,7 @@ def conv1d(
             y = by_windows(ctx, input, taps, [stride], [padding], [1], [ctx.out.shape[1]])
             return ACTIVATIONS[act](y if bias is None else y + bias)
         x = ops.unsqueeze(input, 1)
-        settings: Any = {"stride": (1, stride), "padding": (0, 0, padding, padding), "bias": bias}
-        y = convolution(ctx, ops.conv2d, x, filters, **settings)
+        y = ops.conv2d(x, filters, stride=(1, stride), padding=(0, 0, padding, padding), bias=bias)
         return ACTIVATIONS[act](ops.squeeze(y, 1))
     taps = ctx.meta("weight").shape[-1]
     return ops.custom(
