@@ -189,8 +189,9 @@ class Prefill(_Cached):
                     scores[pair] = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
 
         x = self.states(tokens, 0, True, cache, cross, score)
+        logits = self.logits(x.index_select(2, at))
         found = torch.stack([scores[pair] for pair in self.heads], 1)
-        return self.logits(x.index_select(2, at)), as_dtype(found, torch.float32)
+        return logits, as_dtype(found, torch.float32)
 
 
 class Step(_Cached):
