@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from max.dtype import DType
 from max.graph import DeviceRef, TensorType, TensorValue, ops
 from torch.utils import _pytree as pytree
 
+from fxmax.dtypes import TO_TORCH, compute_dtype
+
 HOST = DeviceRef.CPU()
-WIDENED = (DType.float16, DType.bfloat16)  # by `compute_dtype`, which types the rule's result there
 
 
 def to_host(arguments: dict[str, Any]) -> dict[str, Any]:
     """A rule's arguments with every tensor on the CPU."""
 
     def move(x: TensorValue) -> TensorValue:
-        return (ops.cast(x, DType.float32) if x.dtype in WIDENED else x).to(HOST)
+        dtype = compute_dtype(TO_TORCH[x.dtype], HOST)
+        return (x if x.dtype == dtype else ops.cast(x, dtype)).to(HOST)
 
     return pytree.tree_map_only(TensorValue, move, arguments)  # type: ignore[no-any-return]
 

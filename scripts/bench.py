@@ -120,14 +120,10 @@ def transcribe(args: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 
 def gpu(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port import checkpoints
     from whisper_port.bench.gpu import PEERS, bench_gpu
 
     peers = chosen(args.peers, PEERS)
-    checkpoint = checkpoints.resolve(
-        args.model, args.checkpoint, random_weights=args.random_weights, quiet=args.quiet
-    )
-    name = Path(args.checkpoint).name if args.checkpoint else args.model
+    name, checkpoint = weights(args)
     return bench_gpu(name, checkpoint, part=args.part, dtype=args.dtype, peers=peers, **options)
 
 
@@ -144,7 +140,8 @@ def weights(args: argparse.Namespace) -> tuple[str, Any]:
     """The model's name for people, and its checkpoint."""
     from whisper_port import checkpoints
 
-    checkpoint = checkpoints.resolve(args.model, args.checkpoint, quiet=args.quiet)
+    random = "random_weights" in args and args.random_weights
+    checkpoint = checkpoints.resolve(args.model, args.checkpoint, random_weights=random, quiet=args.quiet)
     return Path(args.checkpoint).name if args.checkpoint else args.model, checkpoint
 
 

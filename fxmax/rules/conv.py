@@ -100,10 +100,24 @@ def _convolution(
     filters = _filters(ctx, weight, space, groups, reverse)
     if groups == 1 and not ctx.device.is_cpu():
         taps = filters if space > 1 else ops.squeeze(filters, 0)
-        y = by_windows(ctx, x, taps, stride, padding, dilation, ctx.out.shape[-space:])
-        y = y if bias is None else y + bias
-        y = ops.permute(y, [0, space + 1, *range(1, space + 1)])
-        return y if input.rank == space + 2 else ops.squeeze(y, 0)
+        y = by_windows(ctx, x, taps, bias, stride, padding, dilation, ctx.out.shape[-space:])
+    else:
+        y = _by_kernel(x, filters, bias, stride, padding, dilation, groups)
+    y = ops.permute(y, [0, space + 1, *range(1, space + 1)])
+    return y if input.rank == space + 2 else ops.squeeze(y, 0)
+
+
+def _by_kernel(
+    x: TensorValue,
+    filters: TensorValue,
+    bias: TensorValue | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> TensorValue:
+    """MAX's own, channels last."""
+    space = len(stride)
     if space == 1:
         x = ops.unsqueeze(x, 1)
         stride, padding, dilation = [1, *stride], [0, *padding], [1, *dilation]
@@ -115,10 +129,7 @@ def _convolution(
         "bias": bias,
     }
     y = (ops.conv3d if space == 3 else ops.conv2d)(x, filters, **settings)
-    if space == 1:
-        y = ops.squeeze(y, 1)
-    y = ops.permute(y, [0, space + 1, *range(1, space + 1)])
-    return y if input.rank == space + 2 else ops.squeeze(y, 0)
+    return ops.squeeze(y, 1) if space == 1 else y
 
 
 def _filters(

@@ -126,13 +126,13 @@ def conv1d(
             lambda w: w.permute(2, 1, 0).unsqueeze(0),
             lambda w: ops.unsqueeze(ops.permute(w, [2, 1, 0]), 0),
         )
-        if not ctx.device.is_cpu():
-            taps = ops.squeeze(filters, 0)
-            y = by_windows(ctx, input, taps, [stride], [padding], [1], [ctx.out.shape[1]])
-            return ACTIVATIONS[act](y if bias is None else y + bias)
-        x = ops.unsqueeze(input, 1)
-        y = ops.conv2d(x, filters, stride=(1, stride), padding=(0, 0, padding, padding), bias=bias)
-        return ACTIVATIONS[act](ops.squeeze(y, 1))
+        if ctx.device.is_cpu():
+            x = ops.unsqueeze(input, 1)
+            y = ops.conv2d(x, filters, stride=(1, stride), padding=(0, 0, padding, padding), bias=bias)
+            return ACTIVATIONS[act](ops.squeeze(y, 1))
+        taps = ops.squeeze(filters, 0)
+        y = by_windows(ctx, input, taps, bias, [stride], [padding], [1], [ctx.out.shape[1]])
+        return ACTIVATIONS[act](y)
     taps = ctx.meta("weight").shape[-1]
     return ops.custom(
         "fxmax.conv1d",

@@ -21,6 +21,7 @@ def by_windows(
     ctx: Context,
     x: TensorValue,
     filters: TensorValue,
+    bias: TensorValue | None,
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
@@ -39,4 +40,5 @@ def by_windows(
     windows = parts[0] if len(parts) == 1 else ops.concat(parts, -1)
     width, features = windows.shape[-1], filters.shape[-1]
     y = matmul(ctx, ops.reshape(windows, [-1, width]), ops.reshape(filters, [width, features]))
-    return ops.reshape(y, [x.shape[0], *sizes, features])
+    y = ops.reshape(y, [x.shape[0], *sizes, features])
+    return y if bias is None else y + bias

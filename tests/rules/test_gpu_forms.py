@@ -29,8 +29,8 @@ def table() -> RuleTable:
         x = ops.permute(input, [0, *range(2, space + 2), 1])
         filters = ops.permute(weight, [*range(2, space + 2), 1, 0])
         settings = [list(v) * (space if len(v) == 1 else 1) for v in (stride, padding, dilation)]
-        y = by_windows(ctx, x, filters, *settings, ctx.out.shape[2:])
-        return ops.permute(y + bias, [0, space + 1, *range(1, space + 1)])
+        y = by_windows(ctx, x, filters, bias, *settings, ctx.out.shape[2:])
+        return ops.permute(y, [0, space + 1, *range(1, space + 1)])
 
     @own.rule(aten.relu.default, override=True, kernels=ELEMENTWISE)
     def high(ctx, self):
@@ -132,11 +132,14 @@ def test_the_parts_products_are_the_product():
 
 
 def cut(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    high = (x.view(torch.int32) & ~0x1FFF).view(torch.float32)
+    high = high_bits(x)
     return high, x - high
+
+
+def high_bits(x: torch.Tensor) -> torch.Tensor:
+    return (x.view(torch.int32) & ~0x1FFF).view(torch.float32)
 
 
 def tf32(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """A product of factors rounded down to 11 bits, as a tensor core reads float32."""
-    a, b = ((x.view(torch.int32) & ~0x1FFF).view(torch.float32) for x in (a, b))
-    return (a.double() @ b.double()).float().double()
+    return (high_bits(a).double() @ high_bits(b).double()).float().double()
