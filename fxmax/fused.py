@@ -2,7 +2,7 @@
 
 Rules lower them like any other overload; `fxmax.verify` and torch itself run these definitions.
 Layouts are the fast kernels': attention is (batch, seq, heads, dim), or heads first where keys and
-values lie so; convolution is (batch, length, channels).
+values lie so; `conv1d` is (batch, length, channels).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "relu": F.relu,
     "silu": F.silu,
+    "relu6": F.relu6,
+    "hardswish": F.hardswish,
 }
 
 library = torch.library.Library("fxmax", "DEF")
@@ -42,6 +44,35 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padd
     """act(conv) of (batch, length, channels) with a torch filter (features, channels, taps)."""
     y = F.conv1d(input.transpose(1, 2), weight, bias, stride, padding)
     return ACTIVATIONS[act](y).transpose(1, 2).contiguous()
+
+
+def conv(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    residual: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+    eps: float,
+    act: str,
+) -> Tensor:
+    """act(norm(conv of (batch, channels, *spatial)) + residual); norm: a batch norm in eval mode, if any."""
+    y = convolve(input, weight, bias, stride, padding, dilation, groups)
+    if running_mean is not None:
+        y = F.batch_norm(y, running_mean, running_var, norm_weight, norm_bias, eps=eps)
+    return ACTIVATIONS[act](y if residual is None else y + residual)
+
+
+def convolve(input: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
+    """torch's convolution over as many axes as the filter has."""
+    convolutions: list[Callable[..., Tensor]] = [F.conv1d, F.conv2d, F.conv3d]
+    return convolutions[weight.ndim - 3](input, weight, bias, *settings)
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
@@ -104,6 +135,10 @@ def _conv1d_type(
     return input.new_empty([input.shape[0], length, weight.shape[0]])
 
 
+def _conv_type(input: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
+    return convolve(input, weight, bias, *rest[5:9])
+
+
 def _attention_type(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
     return query.new_empty([*query.shape[:-1], value.shape[-1]])
 
@@ -131,6 +166,13 @@ for _fn, _type, _schema in (
         conv1d,
         _conv1d_type,
         "(Tensor input, Tensor weight, Tensor? bias, int stride, int padding, str act) -> Tensor",
+    ),
+    (
+        conv,
+        _conv_type,
+        "(Tensor input, Tensor weight, Tensor? bias, Tensor? norm_weight, Tensor? norm_bias, "
+        "Tensor? running_mean, Tensor? running_var, Tensor? residual, int[] stride, int[] padding, "
+        "int[] dilation, int groups, float eps, str act) -> Tensor",
     ),
     (attention, _attention_type, "(Tensor query, Tensor key, Tensor value, float? scale) -> Tensor"),
     (

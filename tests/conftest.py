@@ -63,16 +63,13 @@ class Batch:
     and the halves too, until only the culprits are apart.
     """
 
-    def __init__(self, cases: Sequence[Case], slow_at_once: int | None = None) -> None:
+    def __init__(self, cases: Sequence[Case]) -> None:
         self.cases = {f"case{i}": case for i, case in enumerate(cases)}
         self.names = {case.id: name for name, case in self.cases.items()}
         assert len(self.names) == len(cases), "two cases have one id"
         self.errors: dict[str, Exception] = {}
-        # The slow cases are apart, all of them or so many at a time.
-        slow = [name for name, case in self.cases.items() if case.slow]
-        step = slow_at_once or max(len(slow), 1)
-        groups = [[name for name, case in self.cases.items() if not case.slow]]
-        groups += [slow[i : i + step] for i in range(0, len(slow), step)]
+        # The slow cases are apart.
+        groups = [[n for n, case in self.cases.items() if case.slow == slow] for slow in (False, True)]
         self._group = {name: i for i, group in enumerate(groups) for name in group}
         self._groups = groups
         self._compiled: dict[int, dict[str, Compiled]] = {}
@@ -171,13 +168,9 @@ def ids(cases: Sequence[Case]) -> list[Any]:
     return [pytest.param(c.id, marks=[pytest.mark.slow] if c.slow else []) for c in cases]
 
 
-def parity_fixture(cases: Sequence[Case], slow_at_once: int | None = None) -> Any:
-    """A module-scoped fixture with these cases compiled together; the slow ones apart from the others.
-
-    `slow_at_once` is how many slow cases go to one compile: some kernels (convolutions) take MAX longer
-    together than apart.
-    """
-    batch = Batch(cases, slow_at_once)
+def parity_fixture(cases: Sequence[Case]) -> Any:
+    """A module-scoped fixture with these cases compiled together; the slow ones apart from the others."""
+    batch = Batch(cases)
 
     @pytest.fixture(scope="module")
     def parity() -> Batch:

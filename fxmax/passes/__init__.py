@@ -17,6 +17,7 @@ from fxmax.passes.cached_attention import cached_attention
 from fxmax.passes.conv_layout import conv_layout
 from fxmax.passes.drop_asserts import drop_asserts
 from fxmax.passes.fold_permutes import fold_permutes
+from fxmax.passes.fuse_conv import fuse_conv
 from fxmax.passes.fuse_linear import fuse_linear
 from fxmax.passes.heads_attention import heads_attention
 from fxmax.passes.linear_layout import linear_layout
@@ -31,6 +32,7 @@ OWN_RULES = Path(fxmax.__path__[0]) / "rules"
 PASSES: dict[str, Pass] = {
     "drop_asserts": drop_asserts,
     "linear_layout": linear_layout,
+    "fuse_conv": fuse_conv,
     "conv_layout": conv_layout,
     "cached_attention": cached_attention,
     "attention_layout": attention_layout,
@@ -45,8 +47,25 @@ PASSES: dict[str, Pass] = {
 # A pass runs only where the table lowers these ops by fxmax's own rules: a rule of yours for one of
 # them would otherwise be passed over, and a table without the new op could not lower it.
 aten, fused = torch.ops.aten, torch.ops.fxmax
+FOLLOWERS = (
+    aten.add.Tensor,
+    aten.gelu.default,
+    aten.relu.default,
+    aten.silu.default,
+    aten.hardtanh.default,
+    aten.hardswish.default,
+)
 NEEDS: dict[str, tuple[OpOverload, ...]] = {
     "linear_layout": (aten.matmul.default, aten.mm.default, aten.addmm.default, aten.linear.default),
+    "fuse_conv": (
+        aten.conv1d.default,
+        aten.conv2d.default,
+        aten.conv3d.default,
+        aten._native_batch_norm_legit_no_training.default,
+        aten.batch_norm.default,
+        *FOLLOWERS,
+        fused.conv.default,
+    ),
     "conv_layout": (aten.conv1d.default, aten.permute.default, fused.conv1d.default),
     "cached_attention": (
         aten.scaled_dot_product_attention.default,
@@ -74,10 +93,7 @@ NEEDS: dict[str, tuple[OpOverload, ...]] = {
     "fold_permutes": (aten.permute.default,),
     "fuse_linear": (
         aten.linear.default,
-        aten.add.Tensor,
-        aten.gelu.default,
-        aten.relu.default,
-        aten.silu.default,
+        *FOLLOWERS,
         fused.linear.default,
         fused.conv1d.default,
     ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch.export import ExportedProgram
-from torch.fx import Node
 
-from fxmax.passes.rewrite import arguments, calls, emit, parameters, rank, replace, sizes
+from fxmax.passes.followers import absorb, activation, addend, only_user
+from fxmax.passes.rewrite import arguments, calls, emit, parameters, rank, replace
 
 aten = torch.ops.aten
 fused = torch.ops.fxmax
@@ -21,43 +21,10 @@ def fuse_linear(program: ExportedProgram) -> None:
             inputs = (a["input"], a["weight"], a["bias"], None, "")
             replace(node, emit(node, fused.linear.default, inputs, node))
     for node in calls(program, fused.linear.default, fused.conv1d.default):
-        user = _only_user(node)
-        if user is not None and (name := _activation(user)):
-            node = _with(user, node, act=name)
-            user = _only_user(node)
-        if user is not None and node.target == fused.linear.default:
-            _add_residual(node, user)
-
-
-def _add_residual(node: Node, user: Node) -> None:
-    if user.target != aten.add.Tensor or user.kwargs.get("alpha", 1) != 1:
-        return
-    [other] = [x for x in user.args if x is not node] or [None]
-    if isinstance(other, Node) and _type(other) == _type(node):
-        _with(user, node, residual=other)
-
-
-def _type(node: Node) -> tuple[object, ...]:
-    """Dtype and sizes of a tensor."""
-    value = node.meta["val"]
-    return (value.dtype, *sizes(node)) if isinstance(value, torch.Tensor) else ()
-
-
-def _with(user: Node, node: Node, **changed: object) -> Node:
-    """`user` replaced by `node` with other arguments."""
-    new = emit(user, node.target, tuple((arguments(node) | changed).values()), node)  # type: ignore[arg-type]
-    replace(user, new)
-    node.graph.erase_node(node)
-    return new
-
-
-def _only_user(node: Node) -> Node | None:
-    """The one node that reads `node`, if one does, once."""
-    users = list(node.users)
-    return users[0] if len(users) == 1 and users[0].all_input_nodes.count(node) == 1 else None
-
-
-def _activation(node: Node) -> str:
-    if node.target == aten.gelu.default:
-        return "gelu_tanh" if arguments(node)["approximate"] == "tanh" else "gelu"
-    return {aten.relu.default: "relu", aten.silu.default: "silu"}.get(node.target, "")  # type: ignore[call-overload,no-any-return]
+        user = only_user(node)
+        if user is not None and (name := activation(user)):
+            node = absorb(user, node, act=name)
+            user = only_user(node)
+        if node.target == fused.linear.default and (other := addend(user, node)) is not None:
+            assert user is not None
+            absorb(user, node, residual=other)

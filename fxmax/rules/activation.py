@@ -24,7 +24,15 @@ def relu(x: TensorValue) -> TensorValue:
     return ops.where(less(x, scalar(x, 0)), scalar(x, 0), x)  # MAX's relu makes NaN 0
 
 
-elementwise({aten.relu.default: relu})
+def relu6(x: TensorValue) -> TensorValue:
+    return minimum(maximum(x, scalar(x, 0)), scalar(x, 6))
+
+
+def hardswish(x: TensorValue) -> TensorValue:
+    return x * relu6(x + scalar(x, 3)) / scalar(x, 6)
+
+
+elementwise({aten.relu.default: relu, aten.hardswish.default: hardswish})
 elementwise({aten.silu.default: ops.silu}, Promotion.INT_TO_FLOAT)
 
 

@@ -1,11 +1,9 @@
-"""Convolutions. torch is channels-first (N, C, …); MAX is channels-last, its filter (…, C, F).
+"""Convolutions.
 
-A 1-d convolution runs as 2-d with the length along W and H = 1: with it along H (W = 1) MAX's CPU
-kernel took 48 ms where this takes 5 (Whisper tiny, conv1). The filter is put in MAX's layout once,
-when a checkpoint is bound.
-
-A dilated convolution is padded before it: MAX's CPU kernel is wrong where it pads a dilated filter by
-more than half of its width (error 0.5 with 5 taps, dilation 2, padding 7).
+float32 on the CPU is our kernel's (`conv_kernel.py`). The rest is MAX's, channels-last, its filter
+(…, C, F), which is made once, when a checkpoint is bound. A dilated convolution is padded before it: MAX's
+CPU kernel is wrong where it pads a dilated filter by more than half of its width (error 0.5 with 5 taps,
+dilation 2, padding 7).
 
 A transposed convolution is a plain one over the input with stride - 1 zeros between its places,
 with the filter reversed.
@@ -14,7 +12,7 @@ with the filter reversed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,34 +21,68 @@ from max.graph import TensorValue, ops
 
 from fxmax.context import Context, PendingWeight
 from fxmax.errors import Declined
+from fxmax.kernels import GEMM
+from fxmax.rules.conv_kernel import Norm, Settings, by_kernel
+from fxmax.rules.fused import ACTIVATIONS
 from fxmax.rules.helpers import static
+from fxmax.rules.norm import by_statistics
 from fxmax.rules.pad import padded
 from fxmax.rules.sizes import has_zero, take
 from fxmax.rules.windows import by_windows
 from fxmax.table import rule
 
 aten = torch.ops.aten
+Weight: TypeAlias = TensorValue | PendingWeight
 
 
-@rule(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, relays=("weight",))
+@rule(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, relays=("weight",), kernels=GEMM)
 def conv(
     ctx: Context,
     input: TensorValue,
-    weight: TensorValue | PendingWeight,
+    weight: Weight,
     bias: TensorValue | None,
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
     groups: int,
 ) -> TensorValue:
-    return _convolution(ctx, input, weight, bias, stride, padding, dilation, groups)
+    return _convolution(ctx, input, weight, bias, _settings(weight, stride, padding, dilation, groups))
 
 
-@rule(aten.convolution.default, relays=("weight",))
+@rule(torch.ops.fxmax.conv.default, relays=("weight",), kernels=GEMM)
+def fused_conv(
+    ctx: Context,
+    input: TensorValue,
+    weight: Weight,
+    bias: TensorValue | None,
+    norm_weight: TensorValue | None,
+    norm_bias: TensorValue | None,
+    running_mean: TensorValue | None,
+    running_var: TensorValue | None,
+    residual: TensorValue | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    eps: float,
+    act: str,
+) -> TensorValue:
+    settings = _settings(weight, stride, padding, dilation, groups)
+    norm = None
+    if running_mean is not None and running_var is not None:
+        norm = Norm(running_mean, running_var, norm_weight, norm_bias, eps)
+    if _ours(ctx):
+        return by_kernel(ctx, input, _filters(ctx, weight, settings), bias, settings, norm, residual, act)
+    y = _convolution(ctx, input, weight, bias, settings)
+    y = y if norm is None else by_statistics(ctx, y, norm.weight, norm.bias, norm.mean, norm.variance, eps)
+    return ACTIVATIONS[act](y if residual is None else y + residual)
+
+
+@rule(aten.convolution.default, relays=("weight",), kernels=GEMM)
 def convolution(
     ctx: Context,
     input: TensorValue,
-    weight: TensorValue | PendingWeight,
+    weight: Weight,
     bias: TensorValue | None,
     stride: Sequence[int],
     padding: Sequence[int],
@@ -59,105 +91,115 @@ def convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> TensorValue:
+    settings = _settings(weight, stride, padding, dilation, groups)
     if not transposed:
-        return _convolution(ctx, input, weight, bias, stride, padding, dilation, groups)
-    space = len(weight.shape) - 2
-    kernel = [int(k) for k in weight.shape[2:]]
-    stride, padding, dilation, more = (_each(v, space) for v in (stride, padding, dilation, output_padding))
+        return _convolution(ctx, input, weight, bias, settings)
+    space = len(settings.stride)
     lead = input.rank - space
     x, pairs = input, [(0, 0)] * lead
-    for i in range(space):
-        x = _spread(ctx, x, lead + i, stride[i])
-        edge = dilation[i] * (kernel[i] - 1) - padding[i]
-        pairs.append((edge, edge + more[i]))
-    x = padded(ctx, x, pairs, 0)
-    return _convolution(ctx, x, weight, bias, [1], [0], dilation, groups, reverse=True)
+    for i, more in enumerate(_each(output_padding, space)):
+        x = _spread(ctx, x, lead + i, settings.stride[i])
+        edge = settings.dilation[i] * (int(weight.shape[2 + i]) - 1) - settings.padding[i]
+        pairs.append((edge, edge + more))
+    spread = Settings([1] * space, [0] * space, settings.dilation, groups)
+    return _convolution(ctx, padded(ctx, x, pairs, 0), weight, bias, spread, reverse=True)
+
+
+def _settings(
+    weight: Weight, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
+) -> Settings:
+    space = len(weight.shape) - 2
+    if space not in (1, 2, 3):
+        raise Declined(f"MAX has convolutions over 1, 2 and 3 axes, not {space}")
+    return Settings(_each(stride, space), _each(padding, space), _each(dilation, space), groups)
+
+
+def _ours(ctx: Context) -> bool:
+    return ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not has_zero(ctx.out.shape)
 
 
 def _convolution(
     ctx: Context,
     input: TensorValue,
-    weight: TensorValue | PendingWeight,
+    weight: Weight,
     bias: TensorValue | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
+    settings: Settings,
     reverse: bool = False,
 ) -> TensorValue:
     """The convolution of `input`, with or without a batch axis; `reverse`: a transposed filter."""
-    space = len(weight.shape) - 2
-    if space not in (1, 2, 3):
-        raise Declined(f"MAX has convolutions over 1, 2 and 3 axes, not {space}")
+    space = len(settings.stride)
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
     batched = input if input.rank == space + 2 else ops.unsqueeze(input, 0)
-    stride, padding, dilation = (_each(v, space) for v in (stride, padding, dilation))
-    if any(d > 1 and p > 0 for d, p in zip(dilation, padding, strict=True)):
-        batched = padded(ctx, batched, [(0, 0), (0, 0), *((p, p) for p in padding)], 0)
-        padding = [0] * space
-    x = ops.permute(batched, [0, *range(2, space + 2), 1])
-    filters = _filters(ctx, weight, space, groups, reverse)
-    if groups == 1 and not ctx.device.is_cpu():
-        taps = filters if space > 1 else ops.squeeze(filters, 0)
-        y = by_windows(ctx, x, taps, bias, stride, padding, dilation, ctx.out.shape[-space:])
+    if _ours(ctx):
+        y = by_kernel(ctx, batched, _filters(ctx, weight, settings, reverse), bias, settings)
     else:
-        y = _by_kernel(x, filters, bias, stride, padding, dilation, groups)
-    y = ops.permute(y, [0, space + 1, *range(1, space + 1)])
+        filters = _filters(ctx, weight, settings, reverse, [*range(2, space + 2), 1, 0])
+        y = _channels_last(ctx, batched, filters, bias, settings)
     return y if input.rank == space + 2 else ops.squeeze(y, 0)
 
 
-def _by_kernel(
-    x: TensorValue,
-    filters: TensorValue,
-    bias: TensorValue | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
+def _channels_last(
+    ctx: Context, x: TensorValue, filters: TensorValue, bias: TensorValue | None, settings: Settings
 ) -> TensorValue:
-    """MAX's own, channels last."""
+    """MAX's own on the CPU, a product on a GPU; there and back."""
+    space = len(settings.stride)
+    padding = settings.padding
+    if any(d > 1 and p > 0 for d, p in zip(settings.dilation, padding, strict=True)):
+        x = padded(ctx, x, [(0, 0), (0, 0), *((p, p) for p in padding)], 0)
+        padding = [0] * space
+    x = ops.permute(x, [0, *range(2, space + 2), 1])
+    if settings.groups == 1 and not ctx.device.is_cpu():
+        sizes = ctx.out.shape[-space:]
+        y = by_windows(ctx, x, filters, bias, settings.stride, padding, settings.dilation, sizes)
+    else:
+        y = _by_max(x, filters, bias, settings._replace(padding=padding))
+    return ops.permute(y, [0, space + 1, *range(1, space + 1)])
+
+
+def _by_max(
+    x: TensorValue, filters: TensorValue, bias: TensorValue | None, settings: Settings
+) -> TensorValue:
+    """MAX's kernel. One axis is W of two, H being 1: along H it takes ten times as long."""
+    stride, padding, dilation, groups = settings
     space = len(stride)
     if space == 1:
-        x = ops.unsqueeze(x, 1)
+        x, filters = ops.unsqueeze(x, 1), ops.unsqueeze(filters, 0)
         stride, padding, dilation = [1, *stride], [0, *padding], [1, *dilation]
-    settings: Any = {
+    given: Any = {
         "stride": tuple(stride),
         "padding": tuple(p for p in padding for _ in range(2)),
         "dilation": tuple(dilation),
         "groups": groups,
         "bias": bias,
     }
-    y = (ops.conv3d if space == 3 else ops.conv2d)(x, filters, **settings)
+    y = (ops.conv3d if space == 3 else ops.conv2d)(x, filters, **given)
     return ops.squeeze(y, 1) if space == 1 else y
 
 
 def _filters(
-    ctx: Context, weight: TensorValue | PendingWeight, space: int, groups: int, reverse: bool
+    ctx: Context, weight: Weight, settings: Settings, reverse: bool = False, order: list[int] | None = None
 ) -> TensorValue:
-    """The filter in MAX's layout, (1,) K…, C, F."""
-    order = [*range(2, space + 2), 1, 0]
-    axes = list(range(2, space + 2))
+    """The filter (F, C / groups, K…), its axes in `order`; `reverse`: of a transposed one."""
     shape = [int(s) for s in weight.shape]
-    split = [groups, shape[0] // groups, *shape[1:]]
-    joined = [shape[1] * groups, shape[0] // groups, *shape[2:]]
+    axes = list(range(2, len(shape)))
+    split = [settings.groups, shape[0] // settings.groups, *shape[1:]]
+    joined = [shape[1] * settings.groups, shape[0] // settings.groups, *shape[2:]]
 
     def in_torch(w: torch.Tensor) -> torch.Tensor:
         if reverse:  # (C, F / groups, K…) → (F, C / groups, K…), each filter from its end
             w = w.reshape(split).transpose(1, 2).reshape(joined).flip(axes)
-        w = w.permute(order)
-        return w.unsqueeze(0) if space == 1 else w
+        return w if order is None else w.permute(order)
 
     def in_graph(w: TensorValue) -> TensorValue:
         if reverse:
             w = ops.reshape(ops.transpose(ops.reshape(w, split), 1, 2), joined)
             for at in axes:
                 w = ops.gather(w, ctx.constant(np.arange(int(w.shape[at]))[::-1].copy(), DType.int64), at)
-        w = ops.permute(w, order)
-        return ops.unsqueeze(w, 0) if space == 1 else w
+        return w if order is None else ops.permute(w, order)
 
-    name = {1: "1KCF", 2: "RSCF", 3: "QRSCF"}[space] + ("-transposed" if reverse else "")
-    return ctx.relaid(weight, name, in_torch, in_graph)
+    last = "" if order is None else {1: "KCF", 2: "RSCF", 3: "QRSCF"}[len(axes)]
+    return ctx.relaid(weight, "-".join([last] * bool(last) + ["transposed"] * reverse), in_torch, in_graph)
 
 
 def _spread(ctx: Context, x: TensorValue, at: int, stride: int) -> TensorValue:

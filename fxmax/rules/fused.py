@@ -16,6 +16,7 @@ import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.context import Context, PendingWeight
 from fxmax.kernels import GEMM
 from fxmax.kernels.panels import panels, strassen_panels, window_panels
+from fxmax.rules.activation import hardswish, relu, relu6
 from fxmax.rules.linear import product
 from fxmax.rules.sizes import has_zero
 from fxmax.rules.windows import by_windows
@@ -25,8 +26,10 @@ ACTIVATIONS: dict[str, Callable[[TensorValue], TensorValue]] = {
     "": lambda x: x,
     "gelu": ops.gelu,
     "gelu_tanh": lambda x: ops.gelu(x, "tanh"),
-    "relu": ops.relu,
+    "relu": relu,
     "silu": ops.silu,
+    "relu6": relu6,
+    "hardswish": hardswish,
 }
 
 

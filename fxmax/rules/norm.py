@@ -30,6 +30,8 @@ def layer_norm(
 ) -> TensorValue:
     if has_zero(input.shape):
         return input
+    if eps <= 0:  # torch takes any, MAX none but positive ones
+        return _layer_norm(ctx, input, normalized_shape, weight, bias, eps)[0]
     size = product_of(normalized_shape)
     gamma = ctx.full(1, [size], input.dtype) if weight is None else ops.reshape(weight, [size])
     beta = ctx.full(0, [size], input.dtype) if bias is None else ops.reshape(bias, [size])
@@ -50,13 +52,25 @@ def native_layer_norm(
 ) -> list[TensorValue]:
     if has_zero(input.shape):
         return [ctx.full(0, kind.shape, kind.dtype) for kind in ctx.out]
+    y, *statistics = _layer_norm(ctx, input, normalized_shape, weight, bias, eps)
+    return [y, *(ops.reshape(x, kind.shape) for x, kind in zip(statistics, ctx.out[1:], strict=True))]
+
+
+def _layer_norm(
+    ctx: Context,
+    input: TensorValue,
+    normalized_shape: Sequence[Any],
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    eps: float,
+) -> tuple[TensorValue, TensorValue, TensorValue]:
+    """The result, and the mean and 1 / deviation of each of its rows."""
     lead = list(input.shape)[: input.rank - len(normalized_shape)]
     rows = ops.reshape(input, [*lead, product_of(normalized_shape)])
     y, mean, rstd = _standardized(ctx, rows, eps)
     y = ops.reshape(y, input.shape)
     y = y if weight is None else y * weight
-    y = y if bias is None else y + bias
-    return [y, *(ops.reshape(x, kind.shape) for x, kind in zip((mean, rstd), ctx.out[1:], strict=True))]
+    return (y if bias is None else y + bias), mean, rstd
 
 
 @rule(aten.group_norm.default)
@@ -146,7 +160,7 @@ def batch_norm(
     cudnn_enabled: bool,
 ) -> TensorValue:
     if not training and running_mean is not None and running_var is not None:
-        return _with_statistics(ctx, input, weight, bias, running_mean, running_var, eps)
+        return by_statistics(ctx, input, weight, bias, running_mean, running_var, eps)
     return _by_batch(ctx, input, weight, bias, eps)[0]
 
 
@@ -175,7 +189,7 @@ def batch_norm_no_training(
     momentum: float,
     eps: float,
 ) -> list[TensorValue]:
-    y = _with_statistics(ctx, input, weight, bias, running_mean, running_var, eps)
+    y = by_statistics(ctx, input, weight, bias, running_mean, running_var, eps)
     none = [ctx.full(0, kind.shape, kind.dtype) for kind in ctx.out[1:]]  # torch returns empty ones
     return [y, *none]
 
@@ -191,7 +205,7 @@ def _by_batch(
     return _affine(ops.permute(ops.reshape(y, first.shape), order), weight, bias), mean, rstd
 
 
-def _with_statistics(
+def by_statistics(
     ctx: Context,
     x: TensorValue,
     weight: TensorValue | None,

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-import fxmax.fused  # noqa: F401 - defines the ops
+from fxmax.fused import convolve
 from fxmax.kernels.panels import PANEL
 from fxmax.verification.special import ABSOLUTE, POINTWISE, Bound, attention
 
 NEIGHBOURS, ALIKE = 12, 8  # strassen.mojo: MR, ALIKE
-SLOPE = 1.13  # the steepest that gelu, relu or silu get: gelu at √2
+SLOPE = 1.5  # the steepest that an activation gets: hardswish at 3; gelu 1.13
 
 
 def _linear(bound: Bound, y: torch.Tensor) -> torch.Tensor:
@@ -50,6 +50,22 @@ def _conv1d(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     bias = None if b is None else b.abs()
     magnitude = F.conv1d(x.transpose(1, 2).abs(), w.abs(), bias, bound["stride"], bound["padding"])
     return _activated(magnitude.transpose(1, 2), w[0].numel(), bound["act"])
+
+
+def _conv(bound: Bound, y: torch.Tensor) -> torch.Tensor:
+    x, w, b, r, var, scale, shift = (
+        _double(bound[n])
+        for n in ("input", "weight", "bias", "residual", "running_var", "norm_weight", "norm_bias")
+    )
+    settings = (bound[n] for n in ("stride", "padding", "dilation", "groups"))
+    magnitude = convolve(x.abs(), w.abs(), None if b is None else b.abs(), *settings)
+    along = [-1, *[1] * (w.ndim - 2)]
+    if var is not None:
+        factor = (var + bound["eps"]).rsqrt() * (1 if scale is None else scale.abs())
+        magnitude = (magnitude + _double(bound["running_mean"]).abs().view(along)) * factor.view(along)
+        magnitude = magnitude if shift is None else magnitude + shift.abs().view(along)
+    magnitude = magnitude if r is None else magnitude + r.abs()
+    return _activated(magnitude, w[0].numel(), bound["act"])
 
 
 def _activated(magnitude: torch.Tensor, terms: int, act: str) -> torch.Tensor:
@@ -92,6 +108,7 @@ def _double(value: Any) -> Any:
 FUSED: dict[Any, Callable[[Bound, torch.Tensor], torch.Tensor]] = {
     torch.ops.fxmax.linear: _linear,
     torch.ops.fxmax.conv1d: _conv1d,
+    torch.ops.fxmax.conv: _conv,
     torch.ops.fxmax.attention: _attention,
     torch.ops.fxmax.heads_attention: _heads_attention,
     torch.ops.fxmax.cached_attention: _cached_attention,

@@ -96,6 +96,41 @@ def test_linear_takes_activation_and_residual() -> None:
     assert ops_of(Residual(), torch.randn(3, 6)) == ["fxmax.linear.default"] * 2
 
 
+class Residuals(nn.Module):
+    """ResNet's two patterns: a plain block, and a sum of two branches with norms."""
+
+    def __init__(self, twice: bool = False) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(3, 3, 3, padding=1, bias=False) for _ in range(3)])
+        self.norms = nn.ModuleList([nn.BatchNorm2d(3) for _ in range(3)])
+        self.twice = twice
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = F.relu(self.norms[0](self.convs[0](x))), self.convs[1](x)
+        y = self.norms[1](b) + self.norms[2](self.convs[2](a))
+        return F.hardswish(y) + b if self.twice else F.hardswish(y)
+
+
+def test_convolution_takes_norm_sum_and_activation() -> None:
+    assert ops_of(Residuals(), torch.randn(2, 3, 5, 7)) == ["fxmax.conv.default"] * 3
+
+
+def test_a_convolution_that_is_read_twice_keeps_its_norm() -> None:
+    ops = ops_of(Residuals(twice=True), torch.randn(2, 3, 5, 7))
+    assert ops.count("fxmax.conv.default") == 2
+    assert ops.count("aten.conv2d.default") == 1
+    assert "aten._native_batch_norm_legit_no_training.default" in ops
+
+
+def test_convolutions_that_the_kernel_has_not_are_left_alone() -> None:
+    for module, x in (
+        (nn.Sequential(nn.Conv2d(3, 4, 2), nn.ReLU()), torch.randn(3, 5, 5)),
+        (nn.Sequential(nn.Conv2d(3, 4, 2), nn.ReLU()).double(), torch.randn(1, 3, 5, 5).double()),
+        (nn.Sequential(nn.Conv2d(3, 4, 2), nn.Hardtanh(0, 5)), torch.randn(1, 3, 5, 5)),
+    ):
+        assert "aten.conv2d.default" in ops_of(module, x)
+
+
 def test_what_is_read_twice_is_not_fused() -> None:
     assert "aten.gelu.default" in ops_of(Twice(), torch.randn(3, 6))
 
@@ -126,7 +161,12 @@ def test_keys_and_values_that_lie_heads_first_are_not_moved() -> None:
 @pytest.mark.parametrize("name", PASSES)
 def test_each_pass_can_be_left_out(name: str) -> None:
     rest = [p for p in PASSES if p != name]
-    for module, x in ((Attention(), X), (Stem(), torch.randn(2, 5, 11)), (Residual(), torch.randn(3, 6))):
+    for module, x in (
+        (Attention(), X),
+        (Stem(), torch.randn(2, 5, 11)),
+        (Residual(), torch.randn(3, 6)),
+        (Residuals(), torch.randn(2, 3, 5, 7)),
+    ):
         ops_of(module, x, passes=rest)
 
 

@@ -1,7 +1,8 @@
 """Convolutions against torch.
 
-Padding is tried from 0 to more than the kernel: large padding was wrong upstream (modular#6461), and is
-where the filter is dilated. A convolution takes MAX some 15 s to compile, so that most are slow tests.
+Padding is tried from 0 to more than the kernel. `tests/kernels/test_conv.py` has our kernel's edges; what
+isn't float32 is MAX's, whose large padding was wrong upstream (modular#6461), and is where the filter is
+dilated.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Many(nn.Module):
 
 
 CASES = [
-    Case("conv2d_one", nn.Conv2d(4, 8, (3, 5), (2, 1), (1, 2), groups=2), [X], slow=True),
+    Case("conv2d_one", nn.Conv2d(4, 8, (3, 5), (2, 1), (1, 2), groups=2), [X]),
     Case("conv_empty", lambda x, w: F.conv2d(x, w), [torch.randn(0, 4, 5, 5), torch.randn(2, 4, 3, 3)]),
     Case(
         "conv1d",
@@ -54,7 +55,19 @@ CASES = [
         [L],
         slow=True,
     ),
-    Case("conv1d_unbatched", nn.Conv1d(4, 6, 3), [L[0]], slow=True),
+    Case(
+        "float64",
+        lambda x, w: F.conv2d(x, w, padding=1),
+        [X.double(), torch.randn(6, 4, 3, 5).double()],
+        slow=True,
+    ),
+    Case(
+        "integers_dilated",
+        lambda x, w: tuple(F.conv1d(x, w, padding=p, dilation=2) for p in (1, 4, 7, 9)),
+        [torch.randint(-9, 9, (2, 4, 11)), torch.randint(-9, 9, (6, 4, 5))],
+        slow=True,
+    ),
+    Case("conv1d_unbatched", nn.Conv1d(4, 6, 3), [L[0]]),
     Case(
         "conv2d",
         Many(
@@ -99,7 +112,6 @@ CASES = [
         "transposed",
         nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2),
         [X],
-        slow=True,
     ),
     Case(
         "transposed_more",
@@ -137,10 +149,9 @@ DYNAMIC = [
         Many(nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ConvTranspose2d(4, 2, 2, stride=2)),
         [X],
         dynamic_shapes=({0: Dim("batch"), 2: Dim("height", min=4, max=64), 3: Dim("width", min=4, max=64)},),
-        slow=True,
     ),
 ]
-parity = parity_fixture([*CASES, *DYNAMIC], slow_at_once=2)
+parity = parity_fixture([*CASES, *DYNAMIC])
 
 
 @pytest.mark.parametrize("id", ids(CASES))
@@ -148,7 +159,6 @@ def test_equals_torch(parity: Batch, id: str) -> None:
     parity.check(id)
 
 
-@pytest.mark.slow
 def test_one_compile_serves_other_sizes(parity: Batch) -> None:
     parity.check("dynamic")
     for shape in ((1, 4, 4, 5), (3, 4, 16, 8)):

@@ -38,6 +38,7 @@ CASES = [
         Many(
             nn.LayerNorm(4),
             nn.LayerNorm((5, 4), eps=1e-3),
+            nn.LayerNorm(4, eps=0.0),
             nn.GroupNorm(3, 6),
             nn.RMSNorm(4),
             nn.BatchNorm2d(6),

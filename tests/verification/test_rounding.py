@@ -21,6 +21,13 @@ CASES = {
     "addmm": lambda: (aten.addmm.default, (r(7), r(5, 60), r(60, 7))),
     "conv1d": lambda: (aten.conv1d.default, (r(1, 80, 100), r(32, 80, 3) * 0.1, r(32), [2], [1])),
     "conv2d": lambda: (aten.conv2d.default, (r(2, 16, 20, 20), r(8, 16, 3, 3), None)),
+    "conv, norm and sum": lambda: (
+        torch.ops.fxmax.conv.default,
+        (
+            *(r(2, 16, 20, 20), r(8, 16, 3, 3), r(8), r(8), r(8), r(8), r(8).abs() + 0.1, r(2, 8, 20, 20)),
+            *([1, 1], [1, 1], [1, 1], 1, 1e-5, "hardswish"),
+        ),
+    ),
     "transposed": lambda: (
         aten.convolution.default,
         (r(1, 8, 9), r(8, 4, 3), None, [2], [1], [1], True, [0], 1),

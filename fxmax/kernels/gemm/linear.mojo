@@ -10,6 +10,7 @@ from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 from max.runtime.asyncrt import parallelism_level
 from std.math import erf, exp, tanh
+from std.utils.numerics import min_or_neg_inf, nan
 from std.sys import size_of
 
 from .dot import GROUP, I8, Rounded, dot_product
@@ -25,16 +26,28 @@ comptime SERIAL_FLOPS = 100_000
 
 @always_inline
 def activate[activation: StaticString](x: Vector) -> Vector:
+    """As torch has it: NaN stays, and minus infinity times a curve's 0 is NaN."""
+    comptime if activation == "relu":
+        return x.lt(0).select(Vector(0), x)
+    elif activation == "relu6":
+        return x.gt(6).select(Vector(6), x.lt(0).select(Vector(0), x))
+    elif activation == "hardswish":
+        return x * activate["relu6"](x + 3) / 6
+    elif activation == "":
+        return x
+    else:
+        return x.eq(min_or_neg_inf[F32]()).select(Vector(nan[F32]()), curve[activation](x))
+
+
+@always_inline
+def curve[activation: StaticString](x: Vector) -> Vector:
     comptime if activation == "gelu":
         return x * 0.5 * (1 + erf(x * 0.70710678118654752))
     elif activation == "gelu_tanh":
         return x * 0.5 * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)))
-    elif activation == "relu":
-        return max(x, Vector(0))
-    elif activation == "silu":
-        return x / (1 + exp(-x))
     else:
-        return x
+        comptime assert activation == "silu", "no such activation"
+        return x / (1 + exp(-x))
 
 
 @fieldwise_init
