@@ -1,8 +1,4 @@
-"""`a @ bᵀ` of two batches that are no weights: scores, on a kernel that reads b as it lies.
-
-With linears and attention on our kernels too, a model may have no product left for MAX's own, which
-takes half a minute to compile. Products by b as it stands stay MAX's, which is faster.
-"""
+"""`a @ bᵀ` of two batches that are no weights: scores, on a kernel that reads b as it lies."""
 
 from __future__ import annotations
 

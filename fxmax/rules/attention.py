@@ -15,6 +15,7 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.context import Context
 from fxmax.errors import Declined
+from fxmax.kernels import GEMM
 from fxmax.rules.helpers import cast, tensor
 from fxmax.rules.precise import matmul
 from fxmax.rules.sizes import positions
@@ -23,7 +24,7 @@ from fxmax.table import rule
 aten = torch.ops.aten
 
 
-@rule(aten.scaled_dot_product_attention.default)
+@rule(aten.scaled_dot_product_attention.default, kernels=GEMM)
 def scaled_dot_product_attention(
     ctx: Context,
     query: TensorValue,

@@ -8,6 +8,7 @@ from max.graph import TensorValue, ops
 
 from fxmax.context import Context
 from fxmax.errors import Declined
+from fxmax.kernels import GEMM
 from fxmax.rules.helpers import cast
 from fxmax.rules.precise import matmul
 from fxmax.rules.sizes import is_static, positions
@@ -17,7 +18,7 @@ aten = torch.ops.aten
 SUM, MEAN, MAX = range(3)
 
 
-@rule(aten._embedding_bag.default, aten._embedding_bag_forward_only.default)
+@rule(aten._embedding_bag.default, aten._embedding_bag_forward_only.default, kernels=GEMM)
 def embedding_bag(
     ctx: Context,
     weight: TensorValue,

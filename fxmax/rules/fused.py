@@ -16,6 +16,7 @@ import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.context import Context, PendingWeight
 from fxmax.kernels import GEMM
 from fxmax.kernels.panels import panels, strassen_panels, window_panels
+from fxmax.rules import products
 from fxmax.rules.activation import hardswish, relu, relu6
 from fxmax.rules.linear import product
 from fxmax.rules.sizes import has_zero
@@ -160,8 +161,4 @@ def conv1d(
 def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
     if not ctx.device.is_cpu() or has_zero([a.shape[-1], *ctx.out.shape]):
         return product(ctx, a, ops.transpose(b, -1, -2))
-    left, right = (ops.reshape(x, [-1, *x.shape[-2:]]) for x in (a, b))
-    shape = [left.shape[0], *ctx.out.shape[-2:]]
-    result = TensorType(DType.float32, shape, ctx.device)
-    y = ops.custom("fxmax.row_products", ctx.device, [left, right], [result])[0].tensor
-    return ops.reshape(y, ctx.out.shape)
+    return products.row_products(ctx, a, b)

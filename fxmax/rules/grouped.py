@@ -10,6 +10,7 @@ from max.dtype import DType
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.kernels import GEMM
 from fxmax.rules.helpers import cast
 from fxmax.rules.precise import matmul
 from fxmax.rules.sizes import positions, product_of
@@ -37,7 +38,7 @@ def register_loaded(table: RuleTable) -> None:
     if "transformers" in sys.modules and hasattr(torch.ops.transformers, "grouped_mm_fallback"):
         target = torch.ops.transformers.grouped_mm_fallback.default
         if target not in table:
-            table.rule(target)(grouped_mm)
+            table.rule(target, kernels=GEMM)(grouped_mm)
 
 
 @rule(aten.histc.default)

@@ -5,60 +5,66 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from max.dtype import DType
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.kernels import GEMM
 from fxmax.rules import precise
 from fxmax.rules.helpers import tensor
+from fxmax.rules.products import row_products
 from fxmax.rules.sizes import has_zero
 from fxmax.table import rule
 
 aten = torch.ops.aten
 
 
-@rule(aten.linear.default)
+@rule(aten.linear.default, kernels=GEMM)
 def linear(ctx: Context, input: TensorValue, weight: TensorValue, bias: TensorValue | None) -> TensorValue:
-    # A 1-d weight makes one feature, and takes it away again.
-    filters = ops.transpose(weight, 0, 1) if weight.rank == 2 else weight
-    y = product(ctx, input, filters)
+    zero = has_zero([input.shape[-1], *ctx.out.shape])
+    if weight.rank == 2 and ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not zero:
+        rows = ops.reshape(input, [-1, input.shape[-1]])
+        y = ops.reshape(row_products(ctx, rows, weight), ctx.out.shape)
+    else:  # a 1-d weight makes one feature, and takes it away again
+        y = product(ctx, input, ops.transpose(weight, 0, 1) if weight.rank == 2 else weight)
     return y if bias is None else y + bias
 
 
-@rule(aten.matmul.default)
+@rule(aten.matmul.default, kernels=GEMM)
 def matmul(ctx: Context, self: TensorValue, other: TensorValue) -> TensorValue:
     return product(ctx, self, other)
 
 
-@rule(aten.bmm.default, aten.mm.default)
+@rule(aten.bmm.default, aten.mm.default, kernels=GEMM)
 def mm(ctx: Context, self: TensorValue, mat2: TensorValue) -> TensorValue:
     return product(ctx, self, mat2)
 
 
-@rule(aten.mv.default)
+@rule(aten.mv.default, kernels=GEMM)
 def mv(ctx: Context, self: TensorValue, vec: TensorValue) -> TensorValue:
     return product(ctx, self, vec)
 
 
-@rule(aten.dot.default)
+@rule(aten.dot.default, kernels=GEMM)
 def dot(ctx: Context, self: TensorValue, tensor: TensorValue) -> TensorValue:
     return product(ctx, self, tensor)
 
 
-@rule(aten.addmm.default)
+@rule(aten.addmm.default, kernels=GEMM)
 def addmm(
     ctx: Context, self: TensorValue, mat1: TensorValue, mat2: TensorValue, beta: Any, alpha: Any
 ) -> TensorValue:
     return _plus_product(ctx, self, mat1, mat2, beta, alpha)
 
 
-@rule(aten.addmv.default)
+@rule(aten.addmv.default, kernels=GEMM)
 def addmv(
     ctx: Context, self: TensorValue, mat: TensorValue, vec: TensorValue, beta: Any, alpha: Any
 ) -> TensorValue:
     return _plus_product(ctx, self, mat, vec, beta, alpha)
 
 
-@rule(aten.baddbmm.default)
+@rule(aten.baddbmm.default, kernels=GEMM)
 def baddbmm(
     ctx: Context, self: TensorValue, batch1: TensorValue, batch2: TensorValue, beta: Any, alpha: Any
 ) -> TensorValue:

@@ -1,4 +1,4 @@
-"""float32 products on a GPU, in float32's precision.
+"""Matrix products in the precision of their dtype, which MAX's float32 products on a GPU have not.
 
 MAX 26.7 multiplies float32 matrices on a GPU in TF32: 11 bits of a factor's 24 (seen on an H100: errors
 of 5e-4, modular#5348). Here each factor is cut in two parts that TF32 holds, and the parts' products
@@ -16,12 +16,15 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.rules.products import products
 
 
 def matmul(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
-    """`a @ b`, as MAX broadcasts batches."""
-    if ctx.device.is_cpu() or a.dtype != DType.float32:
+    """a (…, m, k) @ b (…, k, n), batches broadcasting. A rule that calls this has `kernels=GEMM`."""
+    if a.dtype != DType.float32:
         return a @ b
+    if ctx.device.is_cpu():
+        return products(ctx, a, b)
     (a_high, a_finite, a_low), (b_high, b_finite, b_low) = parts(ctx, a), parts(ctx, b)
     return a_high @ b_high + (a_finite @ b_low + a_low @ b_finite)
 

@@ -9,6 +9,7 @@ import torch
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.kernels import GEMM
 from fxmax.rules.helpers import static
 from fxmax.rules.precise import matmul
 from fxmax.table import rule
@@ -16,7 +17,7 @@ from fxmax.table import rule
 aten = torch.ops.aten
 
 
-@rule(aten._upsample_bilinear2d_aa.default, aten._upsample_bicubic2d_aa.default)
+@rule(aten._upsample_bilinear2d_aa.default, aten._upsample_bicubic2d_aa.default, kernels=GEMM)
 def antialiased(
     ctx: Context,
     self: TensorValue,
