@@ -115,6 +115,10 @@ class Context:
         value = ops.shape_to_tensor([dim]).reshape([])
         return value if self.device.is_cpu() else value.to(self.device)
 
+    def fast(self, dtype: DType) -> bool:
+        """Whether fxmax's own kernels in `kernels/gemm` may compute in `dtype`: float32, on the CPU."""
+        return self.device.is_cpu() and dtype == DType.float32 and self._lowerer.own_kernels
+
     def relaid(
         self,
         value: TensorValue | PendingWeight,

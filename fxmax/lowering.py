@@ -78,18 +78,33 @@ class Shared:
 
 
 @in_default_mlir_context
-def lower(captured: Captured, table: RuleTable, device: DeviceRef, shared: Shared | None = None) -> Lowered:
-    """Walk every node of a captured program. Gaps go into the report; none ends the walk."""
-    return Lowerer(captured, table, device, shared).lower()
+def lower(
+    captured: Captured,
+    table: RuleTable,
+    device: DeviceRef,
+    shared: Shared | None = None,
+    own_kernels: bool = True,
+) -> Lowered:
+    """Walk every node of a captured program. Gaps go into the report; none ends the walk.
+
+    `own_kernels`: whether rules may call fxmax's kernels where MAX has an op of its own.
+    """
+    return Lowerer(captured, table, device, shared, own_kernels).lower()
 
 
 class Lowerer(torch.fx.Interpreter):
     """Runs an exported graph with MAX graph values in place of tensors."""
 
     def __init__(
-        self, captured: Captured, table: RuleTable, device: DeviceRef, shared: Shared | None = None
+        self,
+        captured: Captured,
+        table: RuleTable,
+        device: DeviceRef,
+        shared: Shared | None = None,
+        own_kernels: bool = True,
     ) -> None:
         super().__init__(captured.program.graph_module)
+        self.own_kernels = own_kernels
         self.captured, self.table, self.device = captured, table, device
         self.shared = shared
         self.symbols = Symbols(captured.dim_names)

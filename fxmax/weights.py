@@ -52,7 +52,7 @@ class Slot:
         """The shape in the graph."""
         if self.transform is None:
             return self.spec.shape
-        return tuple(self.transform(torch.empty(self.spec.shape, device="meta")).shape)
+        return tuple(self.transform(torch.empty(self.spec.shape, dtype=self.spec.dtype, device="meta")).shape)
 
     def strides(self) -> tuple[int, ...] | None:
         """Strides (in elements) that read the layout out of the contiguous tensor, if it is a view."""

@@ -14,6 +14,7 @@ import fxmax.fused
 from fxmax.errors import FxmaxError
 from fxmax.passes.attention_layout import attention_layout
 from fxmax.passes.cached_attention import cached_attention
+from fxmax.passes.complex_pairs import complex_pairs
 from fxmax.passes.conv_layout import conv_layout
 from fxmax.passes.drop_asserts import drop_asserts
 from fxmax.passes.fold_permutes import fold_permutes
@@ -31,6 +32,7 @@ OWN_RULES = Path(fxmax.__path__[0]) / "rules"
 
 PASSES: dict[str, Pass] = {
     "drop_asserts": drop_asserts,
+    "complex_pairs": complex_pairs,
     "linear_layout": linear_layout,
     "fuse_conv": fuse_conv,
     "conv_layout": conv_layout,

@@ -115,7 +115,7 @@ def _settings(
 
 
 def _ours(ctx: Context) -> bool:
-    return ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not has_zero(ctx.out.shape)
+    return ctx.fast(ctx.out.dtype) and not has_zero(ctx.out.shape)
 
 
 def _convolution(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from max.graph import TensorValue
 
-from fxmax.context import Context
+from fxmax.context import Context, PendingWeight
+from fxmax.errors import Declined
 from fxmax.rules.helpers import cast
 from fxmax.table import rule
 
@@ -31,3 +32,15 @@ def to_copy(ctx: Context, self: TensorValue, non_blocking: bool) -> TensorValue:
 @rule(torch.ops.prims.convert_element_type.default)
 def convert_element_type(ctx: Context, a: TensorValue) -> TensorValue:
     return cast(a, ctx.out.dtype)
+
+
+@rule(aten.view_as_real.default, relays=("self",))
+def view_as_real(ctx: Context, self: TensorValue | PendingWeight) -> TensorValue:
+    """Of a weight, for the pass `complex_pairs`; MAX has no other complex tensors."""
+    if not isinstance(self, PendingWeight):
+        raise Declined("MAX has no complex tensors")
+    return ctx.relaid(self, "real pairs", _real_pairs, lambda x: x, ctx.out.dtype)
+
+
+def _real_pairs(x: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(x.resolve_conj())

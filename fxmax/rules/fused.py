@@ -36,8 +36,7 @@ ACTIVATIONS: dict[str, Callable[[TensorValue], TensorValue]] = {
 
 def fast(ctx: Context, weight: TensorValue | PendingWeight) -> bool:
     """Whether the kernels can make this node's result."""
-    on_cpu = ctx.device.is_cpu() and ctx.out.dtype == DType.float32
-    return on_cpu and isinstance(weight, PendingWeight) and not has_zero(ctx.out.shape)
+    return ctx.fast(ctx.out.dtype) and isinstance(weight, PendingWeight) and not has_zero(ctx.out.shape)
 
 
 @rule(torch.ops.fxmax.linear.default, relays=("weight",), kernels=GEMM)
@@ -159,6 +158,6 @@ def conv1d(
 
 @rule(torch.ops.fxmax.row_products.default, kernels=GEMM)
 def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
-    if not ctx.device.is_cpu() or has_zero([a.shape[-1], *ctx.out.shape]):
+    if not ctx.fast(ctx.out.dtype) or has_zero([a.shape[-1], *ctx.out.shape]):
         return product(ctx, a, ops.transpose(b, -1, -2))
     return products.row_products(ctx, a, b)

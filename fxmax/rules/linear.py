@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from max.dtype import DType
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
@@ -22,7 +21,7 @@ aten = torch.ops.aten
 @rule(aten.linear.default, kernels=GEMM)
 def linear(ctx: Context, input: TensorValue, weight: TensorValue, bias: TensorValue | None) -> TensorValue:
     zero = has_zero([input.shape[-1], *ctx.out.shape])
-    if weight.rank == 2 and ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not zero:
+    if weight.rank == 2 and ctx.fast(ctx.out.dtype) and not zero:
         rows = ops.reshape(input, [-1, input.shape[-1]])
         y = ops.reshape(row_products(ctx, rows, weight), ctx.out.shape)
     else:  # a 1-d weight makes one feature, and takes it away again

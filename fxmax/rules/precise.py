@@ -21,10 +21,10 @@ from fxmax.rules.products import products
 
 def matmul(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
     """a (…, m, k) @ b (…, k, n), batches broadcasting. A rule that calls this has `kernels=GEMM`."""
-    if a.dtype != DType.float32:
-        return a @ b
-    if ctx.device.is_cpu():
+    if ctx.fast(a.dtype):
         return products(ctx, a, b)
+    if ctx.device.is_cpu() or a.dtype != DType.float32:
+        return a @ b
     (a_high, a_finite, a_low), (b_high, b_finite, b_low) = parts(ctx, a), parts(ctx, b)
     return a_high @ b_high + (a_finite @ b_low + a_low @ b_finite)
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def source(lowered: Lowered) -> str:
     """The program's text. Running it builds a graph that is equal to `lowered.graph`.
 
-    One difference: rewrites that put fxmax's own kernels in (`fxmax.linear` and its like, with weights
-    in packed panels) are left out, so that what you read is torch's graph in `max.graph.ops`.
+    One difference: fxmax's own kernels, and rewrites that put them in (`fxmax.linear` and its like, with
+    weights in packed panels), are left out where MAX has an op too, so that what you read is torch's graph
+    in `max.graph.ops`.
 
     Raises:
         FxmaxError: a rule made a value by other means than `max.graph.ops`.
@@ -38,6 +39,6 @@ def _without_fused(lowered: Lowered) -> Lowered:
     if not any(getattr(target, "namespace", "") == "fxmax" for target in targets):
         return lowered
     assert captured.exported is not None
-    again = capture(captured.exported, table=lowered.table, passes=("drop_asserts",))
+    again = capture(captured.exported, table=lowered.table, passes=("drop_asserts", "complex_pairs"))
     again = replace(again, name=captured.name, parameters=captured.parameters, dim_names=captured.dim_names)
     return lower(again, lowered.table, lowered.device)

@@ -81,7 +81,8 @@ def compare(actual: object, expected: object) -> float:
     for x, y in zip(a, e, strict=True):
         assert x.shape == y.shape, f"{x.shape}, torch has {y.shape}"
         assert x.dtype == y.dtype, f"{x.dtype}, torch has {y.dtype}"
-        assert torch.isfinite(y).all() == torch.isfinite(x).all()
+        assert torch.isfinite(y).all(), "torch's output is not finite: nothing is compared"
+        assert torch.isfinite(x).all(), "not finite, where torch's output is"
         if y.numel():
             errors.append(
                 float((x.double() - y.double()).abs().max() / y.double().abs().max().clamp(min=1e-6))

@@ -1,8 +1,8 @@
 """`act(norm(conv(x, w) + bias) + residual)` over three axes, channels first: filters times windows.
 
 Of each group, a row of A is a feature's filter, a column of B the window of one place of the result,
-packed from the input in panels of places. Where a group has few features, packing would cost more than
-the product: there each place's window is summed where it is.
+packed from the input in panels of places. Where there are many groups of few features, packing would cost
+more than the product: there each place's window is summed where it is.
 """
 
 import extensibility
@@ -18,7 +18,7 @@ from .tile import (
 )
 
 comptime FEW = 8
-"""Features of a group up to which their windows are not packed."""
+"""Features of a group up to which their windows are not packed, where there are more groups than this."""
 comptime SLACK = 2 * W
 """Floats after padded planes that may be read, and are not used."""
 
@@ -311,7 +311,7 @@ def sum_lines[
 
 
 def sums[stride: Int, activation: StaticString](conv: Conv, threads: Int) raises:
-    """The convolution place by place, for groups of few features; `stride` is that along w."""
+    """The convolution place by place, for many groups of few features; `stride` is that along w."""
     var units = conv.batch * conv.groups
 
     def work(t: Int) raises {var conv, var units, var threads}:
@@ -383,6 +383,8 @@ struct Convolution:
             )
 
         var features = w.dim_size(0)
+        if x.dim_size(0) == 0:
+            return
         var scale = scratch(2 * features)
         var shift = scale.unsafe_offset(features)
         for f in range(features):
@@ -407,9 +409,10 @@ struct Convolution:
         )
         var small = 2 * conv.batch * conv.features * conv.area() * conv.window() < SERIAL_FLOPS
         var threads = 1 if small else parallelism_level(None)
-        if conv.group_features() <= FEW and conv.wide.stride == 1:
+        var many_groups = conv.groups > FEW and conv.group_features() <= FEW
+        if many_groups and conv.wide.stride == 1:
             sums[1, activation](conv, threads)
-        elif conv.group_features() <= FEW and conv.wide.stride == 2:
+        elif many_groups and conv.wide.stride == 2:
             sums[2, activation](conv, threads)
         elif conv.pads():
             var planes = pad_all(conv, threads)

@@ -21,6 +21,8 @@ comptime STRIP = 4
 
 def products[rows_of_b: Bool](a: Ptr, b: Ptr, result: Ptr, batch: Int, m: Int, n: Int, k: Int) raises:
     """Of a (batch, m, k) and b (batch, k, n), or its rows (batch, n, k) → (batch, m, n)."""
+    if batch * m * n == 0:
+        return
     var kp = ceil_div(k, KB) * KB
     var tiles = ceil_div(m, MR)
     var panels = ceil_div(n, PANEL)
