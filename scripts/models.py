@@ -34,7 +34,7 @@ on sizes too small to say how fast a real model is. No rule knows of any model.
 
 Run: {count}; over the limit or failed: {failed}.{lowered}
 
-Not lowered: FNet (complex numbers, which MAX has not) and ViTMAE with masking (random numbers).
+Not lowered: FNet (a Fourier transform) and ViTMAE with masking (random numbers).
 """
 
 

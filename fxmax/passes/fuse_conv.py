@@ -27,7 +27,8 @@ def fuse_conv(program: ExportedProgram) -> None:
         followed = activation(user) or addend(user, node) is not None
         if not _takes(node) or (norm is None and (rank(node) == 3 or not followed)):
             continue
-        conv = emit(node, torch.ops.fxmax.conv.default, _inputs(node, norm), node)
+        # Where the norm is: what it reads may come after the convolution.
+        conv = emit(norm or node, torch.ops.fxmax.conv.default, _inputs(node, norm), node)
         if norm is not None:
             end = _result(norm)
             assert end is not None

@@ -115,6 +115,16 @@ def test_convolution_takes_norm_sum_and_activation() -> None:
     assert ops_of(Residuals(), torch.randn(2, 3, 5, 7)) == ["fxmax.conv.default"] * 3
 
 
+def test_a_norm_may_have_statistics_that_come_after_the_convolution() -> None:
+    class Computed(nn.Module):
+        def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+            y = F.conv2d(x, w)
+            return F.relu(F.batch_norm(y, w.mean((1, 2, 3)), w.amax((1, 2, 3))))
+
+    ops = ops_of(Computed(), torch.randn(2, 3, 5, 7), torch.rand(4, 3, 2, 2))
+    assert ops[-1] == "fxmax.conv.default"
+
+
 def test_a_convolution_that_is_read_twice_keeps_its_norm() -> None:
     ops = ops_of(Residuals(twice=True), torch.randn(2, 3, 5, 7))
     assert ops.count("fxmax.conv.default") == 2
