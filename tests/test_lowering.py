@@ -132,7 +132,7 @@ def test_a_missing_rule_falls_back_to_torchs_decomposition() -> None:
 def test_a_complex_value_blocks_what_it_feeds_and_nothing_else() -> None:
     class Complex(nn.Module):
         def forward(self, x):
-            return torch.view_as_real(torch.view_as_complex(x) * 2) + 1
+            return torch.view_as_real(torch.view_as_complex(x) * 2j) + 1
 
     report = fxmax.explain(Complex(), (torch.ones(3, 2),), quiet=True)
     assert report.gaps

@@ -12,7 +12,7 @@ from fxmax.kernels import GEMM
 from fxmax.rules import precise
 from fxmax.rules.helpers import tensor
 from fxmax.rules.products import row_products
-from fxmax.rules.sizes import has_zero
+from fxmax.rules.sizes import has_zero, product_of
 from fxmax.table import rule
 
 aten = torch.ops.aten
@@ -22,7 +22,7 @@ aten = torch.ops.aten
 def linear(ctx: Context, input: TensorValue, weight: TensorValue, bias: TensorValue | None) -> TensorValue:
     zero = has_zero([input.shape[-1], *ctx.out.shape])
     if weight.rank == 2 and ctx.fast(ctx.out.dtype) and not zero:
-        rows = ops.reshape(input, [-1, input.shape[-1]])
+        rows = ops.reshape(input, [product_of(input.shape[:-1]), input.shape[-1]])
         y = ops.reshape(row_products(ctx, rows, weight), ctx.out.shape)
     else:  # a 1-d weight makes one feature, and takes it away again
         y = product(ctx, input, ops.transpose(weight, 0, 1) if weight.rank == 2 else weight)

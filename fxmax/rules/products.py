@@ -12,7 +12,7 @@ from fxmax.context import Context
 from fxmax.rules.elementwise import broadcasting
 from fxmax.rules.helpers import broadcast, broadcast_shape
 from fxmax.rules.reduce import keepdim
-from fxmax.rules.sizes import has_zero
+from fxmax.rules.sizes import has_zero, product_of
 
 
 def products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
@@ -25,9 +25,12 @@ def products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
         terms = broadcasting(ops.mul, [a, ops.transpose(b, -1, -2)], [*lead, m, k])
         return keepdim(terms, -1, ops.sum)
     if all(size == 1 for size in b.shape[:-2]):
-        left, right = ops.reshape(a, [1, -1, k]), ops.reshape(b, [1, k, n])
+        left, right = ops.reshape(a, [1, product_of([*lead, m]), k]), ops.reshape(b, [1, k, n])
     else:
-        left, right = (ops.reshape(broadcast(x, [*lead, *x.shape[-2:]]), [-1, *x.shape[-2:]]) for x in (a, b))
+        batch = product_of(lead)
+        left, right = (
+            ops.reshape(broadcast(x, [*lead, *x.shape[-2:]]), [batch, *x.shape[-2:]]) for x in (a, b)
+        )
     result = TensorType(DType.float32, [left.shape[0], left.shape[1], n], ctx.device)
     y = ops.custom("fxmax.products", ctx.device, [left, right], [result])[0].tensor
     return ops.reshape(y, [*lead, m, n])
@@ -35,7 +38,7 @@ def products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
 
 def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
     """a (…, m, k) @ bᵀ, b being (…, n, k) with the same batches → (…, m, n)."""
-    left, right = (ops.reshape(x, [-1, *x.shape[-2:]]) for x in (a, b))
+    left, right = (ops.reshape(x, [product_of(x.shape[:-2]), *x.shape[-2:]]) for x in (a, b))
     result = TensorType(DType.float32, [left.shape[0], a.shape[-2], b.shape[-2]], ctx.device)
     y = ops.custom("fxmax.row_products", ctx.device, [left, right], [result])[0].tensor
     return ops.reshape(y, [*a.shape[:-1], b.shape[-2]])

@@ -61,6 +61,12 @@ CASES = [
             {0: Dim("batch"), 1: Dim("inner")},
         ),
     ),
+    Case(
+        "sizes_that_are_sums",
+        lambda a, b: (a[1:, 1:] @ b[1:], a[:, None, 1:] @ b[:, None], F.linear(a[1:, :-1], b[0].mT * 2)),
+        [x(4, 5, 6), x(4, 6, 7)],
+        dynamic_shapes=({0: Dim("batch", min=3), 1: Dim("rows", min=3)}, {0: Dim("batch", min=3)}),
+    ),
 ]
 parity = parity_fixture(CASES)
 
@@ -73,3 +79,4 @@ def test_equals_torch(parity: Batch, id: str) -> None:
 def test_one_compile_serves_other_sizes(parity: Batch) -> None:
     for batch, rows, inner in ((0, 3, 3), (1, 3, 40), (3, 40, 3)):
         parity.check("any_size", x(batch, rows, inner), x(batch, inner, 7))
+    parity.check("sizes_that_are_sums", x(6, 3, 6), x(6, 6, 7))
