@@ -16,9 +16,8 @@ import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.context import Context, PendingWeight
 from fxmax.kernels import GEMM
 from fxmax.kernels.panels import panels, strassen_panels, window_panels
-from fxmax.rules import products
 from fxmax.rules.activation import hardswish, relu, relu6
-from fxmax.rules.linear import product
+from fxmax.rules.linear import by_rows, product
 from fxmax.rules.sizes import has_zero
 from fxmax.rules.windows import by_windows
 from fxmax.table import rule
@@ -158,6 +157,4 @@ def conv1d(
 
 @rule(torch.ops.fxmax.row_products.default, kernels=GEMM)
 def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
-    if not ctx.fast(ctx.out.dtype) or has_zero([a.shape[-1], *ctx.out.shape]):
-        return product(ctx, a, ops.transpose(b, -1, -2))
-    return products.row_products(ctx, a, b)
+    return by_rows(ctx, a, b)

@@ -12,7 +12,7 @@ from fxmax.kernels import GEMM
 from fxmax.rules import precise
 from fxmax.rules.helpers import tensor
 from fxmax.rules.products import row_products
-from fxmax.rules.sizes import has_zero, product_of
+from fxmax.rules.sizes import has_zero
 from fxmax.table import rule
 
 aten = torch.ops.aten
@@ -20,12 +20,8 @@ aten = torch.ops.aten
 
 @rule(aten.linear.default, kernels=GEMM)
 def linear(ctx: Context, input: TensorValue, weight: TensorValue, bias: TensorValue | None) -> TensorValue:
-    zero = has_zero([input.shape[-1], *ctx.out.shape])
-    if weight.rank == 2 and ctx.fast(ctx.out.dtype) and not zero:
-        rows = ops.reshape(input, [product_of(input.shape[:-1]), input.shape[-1]])
-        y = ops.reshape(row_products(ctx, rows, weight), ctx.out.shape)
-    else:  # a 1-d weight makes one feature, and takes it away again
-        y = product(ctx, input, ops.transpose(weight, 0, 1) if weight.rank == 2 else weight)
+    # A 1-d weight makes one feature, and takes it away again.
+    y = by_rows(ctx, input, weight) if weight.rank == 2 else product(ctx, input, weight)
     return y if bias is None else y + bias
 
 
@@ -81,6 +77,13 @@ def _plus_product(
     if beta == 0:
         return y
     return y + (self if beta == 1 else self * tensor(ctx, beta, dtype))
+
+
+def by_rows(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
+    """`a` by the rows of `b`, which is a matrix or has the batches of `a`."""
+    if not ctx.fast(ctx.out.dtype) or has_zero([a.shape[-1], *ctx.out.shape]):
+        return product(ctx, a, ops.transpose(b, -1, -2))
+    return row_products(ctx, a, b)
 
 
 def product(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:

@@ -37,8 +37,10 @@ def products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
 
 
 def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
-    """a (…, m, k) @ bᵀ, b being (…, n, k) with the same batches → (…, m, n)."""
-    left, right = (ops.reshape(x, [product_of(x.shape[:-2]), *x.shape[-2:]]) for x in (a, b))
-    result = TensorType(DType.float32, [left.shape[0], a.shape[-2], b.shape[-2]], ctx.device)
+    """a (…, m, k) @ bᵀ, b being (n, k), or (…, n, k) with the same batches → (…, m, n)."""
+    batch, (n, k) = product_of(b.shape[:-2]), b.shape[-2:]
+    rows = product_of(a.shape[:-1]) if b.rank == 2 else a.shape[-2]
+    left, right = ops.reshape(a, [batch, rows, k]), ops.reshape(b, [batch, n, k])
+    result = TensorType(DType.float32, [batch, rows, n], ctx.device)
     y = ops.custom("fxmax.row_products", ctx.device, [left, right], [result])[0].tensor
-    return ops.reshape(y, [*a.shape[:-1], b.shape[-2]])
+    return ops.reshape(y, [*a.shape[:-1], n])

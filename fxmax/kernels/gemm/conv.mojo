@@ -19,8 +19,6 @@ from .tile import (
 
 comptime FEW = 8
 """Features of a group up to which their windows are not packed, where there are more groups than this."""
-comptime SLACK = 2 * W
-"""Floats after padded planes that may be read, and are not used."""
 
 
 @fieldwise_init
@@ -90,6 +88,11 @@ struct Conv(ImplicitlyCopyable, Movable):
     def line(self, a: Int, b: Int) -> Int:
         """Where in a plane a line of windows starts."""
         return ((a * self.deep.stride) * self.high.size + b * self.high.stride) * self.wide.size
+
+    @always_inline
+    def taps_line(self, i: Int, j: Int) -> Int:
+        """Where a line of taps is, from where its window starts."""
+        return ((i * self.deep.step) * self.high.size + j * self.high.step) * self.wide.size
 
     @always_inline
     def start(self, place: Int) -> Int:
@@ -163,8 +166,7 @@ def pack[stride: Int](conv: Conv, starts: Array[Int, W], packed: Ptr):
     for c in range(conv.group_channels()):
         for i in range(conv.deep.taps):
             for j in range(conv.high.taps):
-                var line = (i * conv.deep.step) * conv.high.size + j * conv.high.step
-                var x = conv.x.unsafe_offset(c * conv.plane() + line * wide.size)
+                var x = conv.x.unsafe_offset(c * conv.plane() + conv.taps_line(i, j))
                 for _ in range(wide.taps):
                     comptime if stride == 0:
                         var value = Vector(0)
@@ -270,8 +272,7 @@ def sum_block[
     for c in range(conv.group_channels()):
         for i in range(conv.deep.taps):
             for j in range(conv.high.taps):
-                var line = (i * conv.deep.step) * conv.high.size + j * conv.high.step
-                var x = conv.x.unsafe_offset(start + c * conv.plane() + line * conv.wide.size)
+                var x = conv.x.unsafe_offset(start + c * conv.plane() + conv.taps_line(i, j))
                 for _ in range(conv.wide.taps):
                     var tap = Vector(filter[])
                     comptime for r in range(lines):
@@ -339,7 +340,7 @@ def pad_all(conv: Conv, threads: Int) raises -> Ptr:
     """All planes with zeros around each; free them."""
     var count = conv.batch * conv.channels
     var plane = conv.padded(conv.x).plane()
-    var made = scratch(count * plane + SLACK)
+    var made = scratch(count * plane)
 
     def work(t: Int) raises {var conv, var count, var plane, var made, var threads}:
         for i in range(count * t // threads, count * (t + 1) // threads):
