@@ -111,7 +111,7 @@ class Lowerer(torch.fx.Interpreter):
         self.boundary: Boundary = boundary_of(captured.program, self.symbols, device)
         self.weights: Weights = collect(captured.program)
         self.weights.states = set(self.boundary.states)
-        self.settled = Settled() if device.is_cpu() and captured.varying() else None
+        self.settled = Settled() if captured.varying() else None
         self.report = Report(captured.name, str(device), notes=list(captured.notes))
         if not device.is_cpu():
             self.report.notes.append(devices.UNPROVEN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import assert_same
+from conftest import DEVICE, assert_same
 from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional as F
@@ -72,7 +72,7 @@ def inputs(b: int, n: int, k: int) -> tuple[Tensor, ...]:
 def compiled() -> dict[str, fxmax.Compiled]:
     sizes = ({0: B, 1: N, 2: K}, {0: N, 1: K}, {0: N}, {0: K}, {0: B, 1: K})
     jobs = {name: fxmax.Job(Of(f), inputs(3, 4, 5), None, sizes) for name, f in CASES.items()}
-    return fxmax.lower_many(jobs, device="cpu", quiet=True)
+    return fxmax.lower_many(jobs, device=DEVICE, quiet=True)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,8 +1,10 @@
 """A value in memory of its own: what MAX has to compute first, and can't fuse with what reads it."""
 
 import extensibility
-from extensibility import InputTensor, OutputTensor
+from extensibility import InputTensor, OutputTensor, foreach
 from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_cpu
+from std.utils.coord import Coord
 
 
 @extensibility.register("fxmax.dense")
@@ -17,6 +19,13 @@ struct Dense:
         x: InputTensor[dtype=dtype, rank=rank, ...],
         ctx: DeviceContext,
     ) raises:
+        comptime if not is_cpu[target]():
+
+            def copied[width: Int](at: Coord[...]) {var x} -> SIMD[dtype, width]:
+                return x.load[width](at)
+
+            foreach[target=target](copied, result, ctx)
+            return
         var size = 1
         comptime for i in range(rank):
             size *= x.dim_size(i)
