@@ -8,9 +8,11 @@ from conftest import assert_same
 from max.driver import accelerator_count
 from torch import nn
 from torch.nn import functional as F
+from whisper.model import AudioEncoder
 
 import fxmax
 from fxmax import Job
+from whisper_port.encoder import Float32Ends, in_16_bits
 
 pytestmark = pytest.mark.skipif(not accelerator_count(), reason="there is no GPU here")
 
@@ -165,3 +167,15 @@ def test_a_recording_runs_again_on_new_values(compiled):
         replay.inputs[0].inplace_copy_from(graph.buffers([x])[0])
         [result] = replay()
         assert_same(torch.from_dlpack(result).cpu().clone(), seeded(module)(x))
+
+
+@pytest.mark.slow
+def test_attention_writes_nothing_behind_its_output():
+    """Whisper's encoder: MAX's kernel overwrote the second layer's input, whole tiles of 1500 queries."""
+    torch.manual_seed(0)
+    encoder = AudioEncoder(80, 1500, 384, 6, 2).eval().requires_grad_(False)
+    halved = Float32Ends(in_16_bits(encoder, torch.bfloat16))
+    mel = noise(1, 80, 3000)
+    compiled = fxmax.lower(halved, (mel,), device="gpu", quiet=True)
+    expected = encoder(mel)
+    assert (compiled(mel) - expected).abs().max() <= 2 * HALVES["bfloat16"] * expected.abs().max()

@@ -27,6 +27,16 @@ report = fxmax.explain(Ordered(), (torch.ones(2, 3),), device="gpu", quiet=True)
 assert not report.gaps, str(report)
 print(report)
 """
+QUERIES = """
+class Attention(torch.nn.Module):
+    def forward(self, x):
+        q, k, v = (t.unflatten(-1, (2, 64)).transpose(1, 2) for t in x.chunk(3, -1))
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+
+x = torch.zeros(1, 200, 384, dtype=torch.bfloat16)
+lowered = fxmax.lower(Attention(), (x,), device="gpu", compile=False, quiet=True)
+print(lowered.graph)
+"""
 ENCODER = """
 from whisper.model import AudioEncoder
 from whisper_port.encoder import Float32Ends, in_16_bits
@@ -56,6 +66,12 @@ def test_what_the_gpu_has_no_kernel_for_runs_on_the_host_and_is_named():
     [note] = [line for line in on_an_h100(WALK).splitlines() if "on the host" in line]
     for op in ("argmax", "fmod", "sort", "atan2"):
         assert f"aten.{op}" in note
+
+
+def test_flash_attention_has_whole_tiles_of_queries():
+    """It writes whole tiles: see `rules/fused_attention.py`."""
+    [call] = [line for line in on_an_h100(QUERIES).splitlines() if "mo.mha.no_cache" in line]
+    assert "[1, 256, 2, 64]" in call.split("->")[-1]
 
 
 @pytest.mark.slow

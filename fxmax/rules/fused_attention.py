@@ -18,11 +18,13 @@ from fxmax.kernels import GEMM
 from fxmax.rules.attention import scaled_dot_product_attention
 from fxmax.rules.cached import VECTOR
 from fxmax.rules.helpers import cast
+from fxmax.rules.pad import padded
 from fxmax.rules.precise import matmul
-from fxmax.rules.sizes import has_zero
+from fxmax.rules.sizes import has_zero, is_static, take
 from fxmax.table import rule
 
 FLASH_WIDTHS = (64, 128)  # of a head
+FLASH_ROWS = 128  # of a tile of queries, or a multiple
 
 
 @rule(torch.ops.fxmax.attention.default, kernels=GEMM)
@@ -35,10 +37,7 @@ def attention(
         number = ops.constant(factor, DType.float32, device=ctx.device)
         return ops.custom("fxmax.attention", ctx.device, [query, key, value, number], [ctx.out])[0].tensor
     if has_flash(ctx, query, key, value) and not empty:
-        number = ops.constant(factor, DType.float32, device=DeviceRef.CPU())
-        inputs, kind = [query, key, value, number], TensorType(query.dtype, query.shape, ctx.device)
-        settings: Any = {"mask_str": "null", "local_window_size": -1}
-        return ops.custom("mo.mha.no_cache", ctx.device, inputs, [kind], parameters=settings)[0].tensor
+        return _flash(ctx, query, key, value, factor)
     q, k, v = (ops.transpose(x, 1, 2) for x in (query, key, value))
     scores = matmul(ctx, q * ctx.constant(factor, q.dtype), ops.transpose(k, -1, -2))
     return cast(ops.transpose(matmul(ctx, ops.softmax(scores), v), 1, 2), ctx.out.dtype)
@@ -52,7 +51,25 @@ def has_flash(ctx: Context, query: TensorValue, key: TensorValue, value: TensorV
     """
     widths = {x.shape[-1] for x in (query, key, value)}
     bfloat16 = {x.dtype for x in (query, key, value)} == {DType.bfloat16}
-    return not ctx.device.is_cpu() and bfloat16 and len(widths) == 1 and int(widths.pop()) in FLASH_WIDTHS
+    fits = bfloat16 and len(widths) == 1 and int(widths.pop()) in FLASH_WIDTHS
+    return fits and not ctx.device.is_cpu() and is_static(query.shape[1])
+
+
+def _flash(
+    ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, factor: float
+) -> TensorValue:
+    """MAX's kernel on whole tiles of queries.
+
+    It writes whole tiles (MAX 26.7, seen on an H200): where the queries end within one, what lies behind
+    the output in memory is overwritten. In Whisper's encoder that was the next layer's input.
+    """
+    rows = int(query.shape[1])
+    query = padded(ctx, query, [(0, 0), (0, -rows % FLASH_ROWS), (0, 0), (0, 0)], 0)
+    number = ops.constant(factor, DType.float32, device=DeviceRef.CPU())
+    inputs, kind = [query, key, value, number], TensorType(query.dtype, query.shape, ctx.device)
+    settings: Any = {"mask_str": "null", "local_window_size": -1}
+    y = ops.custom("mo.mha.no_cache", ctx.device, inputs, [kind], parameters=settings)[0].tensor
+    return take(y, 1, 0, rows)
 
 
 @rule(torch.ops.fxmax.heads_attention.default, kernels=GEMM)
