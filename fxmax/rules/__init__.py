@@ -9,6 +9,7 @@ from fxmax.rules import (  # noqa: F401
     cached,
     compare,
     conv,
+    conv1d,
     copies,
     create,
     distance,

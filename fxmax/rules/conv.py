@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from max.dtype import DType
-from max.graph import TensorValue, ops
+from max.graph import Dim, TensorValue, ops
 
 from fxmax.context import Context, PendingWeight
 from fxmax.errors import Declined
@@ -142,19 +142,31 @@ def _convolution(
 def _channels_last(
     ctx: Context, x: TensorValue, filters: TensorValue, bias: TensorValue | None, settings: Settings
 ) -> TensorValue:
-    """MAX's own on the CPU, a product on a GPU; there and back."""
+    """There and back."""
     space = len(settings.stride)
-    padding = settings.padding
-    if any(d > 1 and p > 0 for d, p in zip(settings.dilation, padding, strict=True)):
-        x = padded(ctx, x, [(0, 0), (0, 0), *((p, p) for p in padding)], 0)
-        padding = [0] * space
+    if any(d > 1 and p > 0 for d, p in zip(settings.dilation, settings.padding, strict=True)):
+        x = padded(ctx, x, [(0, 0), (0, 0), *((p, p) for p in settings.padding)], 0)
+        settings = settings._replace(padding=[0] * space)
     x = ops.permute(x, [0, *range(2, space + 2), 1])
-    if settings.groups == 1 and not ctx.device.is_cpu():
-        sizes = ctx.out.shape[-space:]
-        y = by_windows(ctx, x, filters, bias, settings.stride, padding, settings.dilation, sizes)
-    else:
-        y = _by_max(x, filters, bias, settings._replace(padding=padding))
+    y = channels_last(ctx, x, filters, bias, settings, ctx.out.shape[-space:])
     return ops.permute(y, [0, space + 1, *range(1, space + 1)])
+
+
+def channels_last(
+    ctx: Context,
+    x: TensorValue,
+    filters: TensorValue,
+    bias: TensorValue | None,
+    settings: Settings,
+    sizes: Sequence[Dim],
+) -> TensorValue:
+    """MAX's own on the CPU, a product on a GPU.
+
+    (batch, *spatial, channels) and filters (*taps, channels, features) → (batch, *sizes, features).
+    """
+    if settings.groups == 1 and not ctx.device.is_cpu():
+        return by_windows(ctx, x, filters, bias, *settings[:3], sizes)
+    return _by_max(x, filters, bias, settings)
 
 
 def _by_max(

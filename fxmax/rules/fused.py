@@ -15,11 +15,10 @@ from max.graph import TensorType, TensorValue, ops
 import fxmax.fused  # noqa: F401 - defines the ops
 from fxmax.context import Context, PendingWeight
 from fxmax.kernels import GEMM
-from fxmax.kernels.panels import panels, strassen_panels, window_panels
+from fxmax.kernels.panels import panels, strassen_panels
 from fxmax.rules.activation import hardswish, relu, relu6
 from fxmax.rules.linear import by_rows, product
 from fxmax.rules.sizes import has_zero
-from fxmax.rules.windows import by_windows
 from fxmax.table import rule
 
 ACTIVATIONS: dict[str, Callable[[TensorValue], TensorValue]] = {
@@ -49,14 +48,14 @@ def linear(
     strassen: bool,
 ) -> TensorValue:
     if not fast(ctx, weight) or has_zero([input.shape[-1]]):
-        filters = ctx.relaid(weight, "", lambda w: w, _as_is)
+        filters = ctx.relaid(weight, "", lambda w: w, as_is)
         y = product(ctx, input, ops.transpose(filters, 0, 1))
         y = ACTIVATIONS[act](y if bias is None else y + bias)
         return y if residual is None else y + residual
     if strassen:
-        packed = ctx.relaid(weight, "strassen panels", strassen_panels, _as_is, DType.float32)
+        packed = ctx.relaid(weight, "strassen panels", strassen_panels, as_is, DType.float32)
         return _call(ctx, "fxmax.strassen", input, [packed], bias, residual, act)
-    return packed_linear(ctx, input, ctx.relaid(weight, "panels", panels, _as_is), None, bias, residual, act)
+    return packed_linear(ctx, input, ctx.relaid(weight, "panels", panels, as_is), None, bias, residual, act)
 
 
 def packed_linear(
@@ -107,52 +106,8 @@ def _call(
     return ops.reshape(y, ctx.out.shape)
 
 
-def _as_is(x: TensorValue) -> TensorValue:
+def as_is(x: TensorValue) -> TensorValue:
     return x
-
-
-@rule(torch.ops.fxmax.conv1d.default, relays=("weight",), kernels=GEMM)
-def conv1d(
-    ctx: Context,
-    input: TensorValue,
-    weight: TensorValue | PendingWeight,
-    bias: TensorValue | None,
-    stride: int,
-    padding: int,
-    act: str,
-) -> TensorValue:
-    if not fast(ctx, weight):
-        filters = ctx.relaid(
-            weight,
-            "1KCF",
-            lambda w: w.permute(2, 1, 0).unsqueeze(0),
-            lambda w: ops.unsqueeze(ops.permute(w, [2, 1, 0]), 0),
-        )
-        if ctx.device.is_cpu():
-            x = ops.unsqueeze(input, 1)
-            y = ops.conv2d(x, filters, stride=(1, stride), padding=(0, 0, padding, padding), bias=bias)
-            return ACTIVATIONS[act](ops.squeeze(y, 1))
-        taps = ops.squeeze(filters, 0)
-        y = by_windows(ctx, input, taps, bias, [stride], [padding], [1], [ctx.out.shape[1]])
-        return ACTIVATIONS[act](y)
-    taps = ctx.meta("weight").shape[-1]
-    return ops.custom(
-        "fxmax.conv1d",
-        ctx.device,
-        [
-            input,
-            ctx.relaid(weight, "window panels", window_panels, _as_is),
-            bias if bias is not None else ctx.full(0, [1], DType.float32),
-        ],
-        [ctx.out],
-        parameters={
-            "activation": act,
-            "taps": taps,
-            "stride": stride,
-            "padding": padding,
-            "has_bias": bias is not None,
-        },
-    )[0].tensor
 
 
 @rule(torch.ops.fxmax.row_products.default, kernels=GEMM)
