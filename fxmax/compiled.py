@@ -179,7 +179,7 @@ def arguments_of(lowered: Lowered) -> Arguments:
 
 def compile_lowered(lowered: Lowered, weights: Weights, strict: bool = True) -> Compiled:
     """Compile one graph with MAX and bind `weights`."""
-    warn_of_gpu(lowered)
+    devices.warn_of_gpu(lowered.device)
     registry, states = bind(weights, lowered, strict)
     kernels = sorted(lowered.graph.kernel_libraries_paths)
     program = runtime.compile_graph(lowered.graph, lowered.device, kernels, lowered.report.model)
@@ -194,7 +194,7 @@ def compile_module(
     """Compile several graphs of one MAX module together; each keeps its own weights and state."""
     bound = {name: bind(low.weights, low, strict) for name, low in lowered.items()}
     first = next(iter(lowered.values()))
-    warn_of_gpu(first)
+    devices.warn_of_gpu(first.device)
     kernels = sorted({path for low in lowered.values() for path in low.graph.kernel_libraries_paths})
     title = " + ".join(lowered)
     program = runtime.compile_graph(module, first.device, kernels, title)
@@ -208,11 +208,6 @@ def compile_module(
         low.report.cache = program.origin
         compiled[name] = Compiled(low, runner, low.weights)
     return compiled
-
-
-def warn_of_gpu(lowered: Lowered) -> None:
-    if not lowered.device.is_cpu():
-        warnings.warn(devices.UNPROVEN, stacklevel=4)
 
 
 def bind(weights: Weights, lowered: Lowered, strict: bool) -> tuple[dict[str, torch.Tensor], list[Buffer]]:

@@ -163,6 +163,7 @@ def load_all(
     manifest = read_manifest(folder)
     check_files(folder)
     device = _device(folder, manifest)
+    devices.warn_of_gpu(device)
     if not recompile:
         _check_fits(folder, manifest, device)
     registry, states = _weights(folder, manifest, checkpoint, device.is_cpu())
