@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from max.driver import Buffer
@@ -61,8 +62,25 @@ def bench_gpu(
     compiled = fxmax.lower(
         job.module, job.args, dynamic_shapes=job.dynamic_shapes, device="gpu", strict=False, quiet=quiet
     )
-    flat = [x for a in args for x in (a if isinstance(a, list) else [a])]
-    buffers = compiled.buffers(flat)
+    with torch.inference_mode():
+        sides, notes = _ours(compiled, args)
+        module = copy.deepcopy(job.module).cuda()  # type: ignore[union-attr]  # its tensors are bound
+        sides |= _theirs(module, args, peers, progress)
+        expected = _float32(part, whole, args)
+        errors = {side: _error(run(), expected) for side, run in sides.items()}
+        with progress.stage("measure", f"{rounds} rounds of {len(sides)} sides"):
+            times = in_turn(sides, rounds, warmup=10, rest=0)
+    rows = [Row.of(side, times[side], times["fxmax"], errors[side]) for side in sides]
+    if checkpoint.random:
+        notes.append("RANDOM WEIGHTS")
+    notes.append(f"on {torch.cuda.get_device_name()}")
+    what = "one 30 s window" if part == "encoder" else f"a token after {PAST}"
+    return Benchmark(f"Whisper {name}, {dtype}: {part}, {what}", rows, environment(threads), notes)
+
+
+def _ours(compiled: fxmax.Compiled, args: Sequence[Any]) -> tuple[dict[str, Work], list[str]]:
+    """Executed, and replayed where MAX can record it; notes say why it can't."""
+    buffers = compiled.buffers([x for a in args for x in (a if isinstance(a, list) else [a])])
     card = devices.resolve("gpu").to_device()
 
     def waited(run: Callable[[], list[Buffer]]) -> Work:
@@ -73,16 +91,21 @@ def bench_gpu(
 
         return work
 
-    sides: dict[str, Work] = {"fxmax": waited(lambda: compiled.execute(*buffers))}
-    notes = []
+    sides = {"fxmax": waited(lambda: compiled.execute(*buffers))}
     try:
         sides["fxmax, recorded"] = waited(compiled.record(*buffers))
     except DeviceError as reason:
-        notes.append(f"fxmax, recorded: not measured ({reason})")
-    given = torch.utils._pytree.tree_map(lambda x: x.cuda(), args)
-    module = copy.deepcopy(job.module).cuda()  # type: ignore[union-attr]  # its tensors are bound
+        return sides, [f"fxmax, recorded: not measured ({reason})"]
+    return sides, []
 
-    def torch_side(run: Callable[..., torch.Tensor]) -> Work:
+
+def _theirs(
+    module: torch.nn.Module, args: Sequence[Any], peers: Sequence[str], progress: Progress
+) -> dict[str, Work]:
+    """The peers asked for, compiled where they are to be; `module` is on the card."""
+    given = torch.utils._pytree.tree_map(lambda x: x.cuda(), args)
+
+    def waited(run: Callable[..., torch.Tensor]) -> Work:
         def work() -> torch.Tensor:
             result = run(*given)
             torch.cuda.synchronize()
@@ -90,26 +113,17 @@ def bench_gpu(
 
         return work
 
-    with torch.inference_mode():
-        expected = _float32(part, whole, args)
-        if "eager" in peers:
-            sides["torch eager"] = torch_side(module)
-        if "compile" in peers:
-            for x in given[-2:] if part == "step" else []:
-                for tensor in x:  # the caches: without it torch.compile makes no CUDA graph of the step
-                    torch._dynamo.mark_static_address(tensor)
-            sides["torch.compile"] = torch_side(torch.compile(module, mode="max-autotune", dynamic=False))
-            with progress.stage("torch.compile", "max-autotune"):
-                sides["torch.compile"]()
-        errors = {side: _error(run(), expected) for side, run in sides.items()}
-        with progress.stage("measure", f"{rounds} rounds of {len(sides)} sides"):
-            times = in_turn(sides, rounds, warmup=10, rest=0)
-    rows = [Row.of(side, times[side], times["fxmax"], errors[side]) for side in sides]
-    if checkpoint.random:
-        notes.append("RANDOM WEIGHTS")
-    notes.append(f"on {torch.cuda.get_device_name()}")
-    what = "one 30 s window" if part == "encoder" else f"a token after {PAST}"
-    return Benchmark(f"Whisper {name}, {dtype}: {part}, {what}", rows, environment(threads), notes)
+    sides: dict[str, Work] = {}
+    if "eager" in peers:
+        sides["torch eager"] = waited(module)
+    if "compile" in peers:
+        for caches in (x for x in given if isinstance(x, list)):
+            for tensor in caches:  # without it torch.compile makes no CUDA graph of the step
+                torch._dynamo.mark_static_address(tensor)
+        sides["torch.compile"] = waited(torch.compile(module, mode="max-autotune", dynamic=False))
+        with progress.stage("torch.compile", "max-autotune"):
+            sides["torch.compile"]()
+    return sides
 
 
 def _encoder_inputs(checkpoint: Checkpoint) -> list[torch.Tensor]:
