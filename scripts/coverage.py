@@ -1,7 +1,8 @@
 """Write docs/coverage.md and docs/coverage.json: what of PyTorch fxmax lowers, and what is proven.
 
 python scripts/coverage.py                 the table part anew, the test results as they are
-python scripts/coverage.py --run           run the OpInfo samples too (about a second each, cold)
+python scripts/coverage.py --run           run the OpInfo samples too (seconds each, cold)
+python scripts/coverage.py --run --draw 200  run 200 of them, drawn at random from all
 python scripts/coverage.py --check         exit 1 if the page is out of date with the table
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import random
 import sys
 import time
 from collections import Counter
@@ -67,7 +70,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="with --run: at most so many samples of an op")
     parser.add_argument("--again", action="store_true", help="with --run: only what did not pass so far")
     parser.add_argument("--ops", default="", metavar="REGEX", help="with --run: only ops that match")
-    return parser.parse_args()
+    parser.add_argument(
+        "--draw", type=int, metavar="N", help="with --run: N of all samples at random, for an estimate"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
+    options = parser.parse_args()
+    if options.draw and (options.limit or options.again or options.ops):
+        parser.error("--draw is from all samples: it goes without --limit, --again and --ops")
+    return options
 
 
 def table_part() -> Json:
@@ -100,10 +110,19 @@ def run(data: Json, dtype: str, options: argparse.Namespace) -> None:
     cases = harness.chosen(getattr(torch, dtype), options.limit, pattern=options.ops)
     if options.again:
         cases = [case for case in cases if kept.get(case.id, [""])[0] != "passed"]
+    drawn: Json | None = None
+    if options.draw:
+        drawn = {"of": len(cases), "seed": options.seed, "ran": 0, "passed": 0}
+        random.Random(options.seed).shuffle(cases)
+        cases = cases[: options.draw]
     start = time.perf_counter()
     for i in range(0, len(cases), harness.CHUNK):
         outcomes = harness.run(cases[i : i + harness.CHUNK])
         data["samples"][dtype] |= {id: list(outcome) for id, outcome in outcomes.items()}
+        if drawn:
+            drawn["ran"] += len(outcomes)
+            drawn["passed"] += harness.totals(outcomes).get("passed", 0)
+            data.setdefault("drawn", {})[dtype] = drawn
         save(data)
         done, seconds = i + len(outcomes), time.perf_counter() - start
         print(f"{dtype}: {done} of {len(cases)}, {seconds:.0f} s, {harness.totals(outcomes)}", flush=True)
@@ -122,6 +141,7 @@ def page(data: Json) -> str:
         f"samples (OpInfo). torch {data['table']['torch']}, MAX {data['table']['max']}, CPU.",
         "",
         *samples_section(data["samples"]),
+        *drawn_section(data.get("drawn", {})),
         *core_section(data["table"]["core"], proven),
         *rules_section(data["table"], proven),
         *gaps_section(data["samples"]),
@@ -165,6 +185,23 @@ def samples_section(samples: Json) -> list[str]:
         "(float64: 1e-8; integers and bools: equal).",
         "",
     ]
+
+
+def drawn_section(drawn: Json) -> list[str]:
+    """What a random draw says of all samples, most of which may not have been run."""
+    lines = [
+        f"- {dtype}: {d['passed']} of {d['ran']} passed, drawn from {d['of']} (seed {d['seed']}); "
+        f"with a confidence of 95 % at least {least_rate(d['passed'], d['ran']):.1%} of all pass"
+        for dtype, d in drawn.items()
+    ]
+    return ["Drawn at random from all samples in scope:", "", *lines, ""] if lines else []
+
+
+def least_rate(passed: int, ran: int) -> float:
+    """The one-sided 95 % lower bound of a rate, by Wilson's score (1927)."""
+    z, rate = 1.6449, passed / ran
+    middle, spread = rate + z * z / (2 * ran), z * math.sqrt(rate * (1 - rate) / ran + (z / (2 * ran)) ** 2)
+    return (middle - spread) / (1 + z * z / ran)
 
 
 def core_section(core: Json, proven: dict[str, Counter[str]]) -> list[str]:

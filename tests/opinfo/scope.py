@@ -47,11 +47,11 @@ EXPECTED_FAILURES: dict[str, str] = {
     r"nn\.functional\.one_hot-int64-0": "the number of classes is read from the data (num_classes=-1)",
     r"(arg)?sort-bool-0": "an unstable sort: the order of equal values is torch's choice",
     r"(topk|kthvalue)-int64-0": "of equal values, which one's index is torch's choice (here the first)",
-    r"linalg\.matrix_norm-float32-63": "the nuclear and 2-norms need an SVD, which MAX has none of",
+    r"linalg\.matrix_norm-float32-(4|63)": "the nuclear and 2-norms need an SVD, which MAX has none of",
     r"linalg\.matrix_power-float32-17": "a negative power needs an inverse, which MAX has not",
     r"narrow-float32-9": "torch.export can't trace a start that is a tensor",
     r"nn\.functional\.embedding(_bag)?-float32-(9|48)": "max_norm writes to the weight, as in training",
-    r"nn\.functional\.multi_head_attention_forward-float32-191": "dropout draws random numbers",
+    r"nn\.functional\.multi_head_attention_forward-float32-(17|191)": "dropout draws random numbers",
     r"index_put-float32-3": "a mask and values of another number than its places, which there are none of",
 }
 

@@ -63,3 +63,14 @@ def test_exclusions_are_core_overloads_without_a_rule():
     assert len(core) > 180
     assert set(EXCLUDED) <= core
     assert not set(EXCLUDED) & {str(o) for o in fxmax.default_table()}
+
+
+def test_the_least_rate_is_wilsons(coverage):
+    assert coverage.least_rate(300, 300) == pytest.approx(300 / (300 + 1.6449**2), rel=1e-6)
+    assert coverage.least_rate(90, 100) == pytest.approx(0.83964, abs=1e-4)
+
+
+@pytest.mark.parametrize("other", ["--again", "--limit=3", "--ops=sum"])
+def test_a_draw_is_from_all_samples(coverage, other):
+    with pytest.raises(SystemExit):
+        coverage.call("--run", "--draw", "5", other)
