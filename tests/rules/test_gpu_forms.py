@@ -13,7 +13,7 @@ from max.graph import ops
 
 import fxmax
 from fxmax import Job, RuleTable
-from fxmax.kernels import ELEMENTWISE
+from fxmax.kernels import ELEMENTWISE, GEMM
 from fxmax.rules.precise import parts
 from fxmax.rules.windows import by_windows
 
@@ -23,7 +23,7 @@ aten = torch.ops.aten
 def table() -> RuleTable:
     own = RuleTable(parent=fxmax.default_table())
 
-    @own.rule(aten.conv1d.default, aten.conv2d.default, override=True)
+    @own.rule(aten.conv1d.default, aten.conv2d.default, override=True, kernels=GEMM)
     def conv(ctx, input, weight, bias, stride, padding, dilation, groups):
         space = weight.rank - 2
         x = ops.permute(input, [0, *range(2, space + 2), 1])
