@@ -75,6 +75,9 @@ def scatter_reduce(
 ) -> TensorValue:
     if has_zero(index.shape):
         return self
+    if self.dtype == DType.bool:  # MAX has no sums, products and extrema of bools
+        numbers = (cast(self, DType.int32), dim, index, cast(src, DType.int32))
+        return cast(scatter_reduce(ctx, *numbers, reduce, include_self), DType.bool)
     op, neutral = REDUCTIONS[reduce]
     ones = ctx.full(1, index.shape, self.dtype)
     start = self
