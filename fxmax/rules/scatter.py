@@ -75,9 +75,6 @@ def scatter_reduce(
 ) -> TensorValue:
     if has_zero(index.shape):
         return self
-    if self.dtype == DType.bool:  # MAX has no sums, products and extrema of bools
-        numbers = (cast(self, DType.int32), dim, index, cast(src, DType.int32))
-        return cast(scatter_reduce(ctx, *numbers, reduce, include_self), DType.bool)
     op, neutral = REDUCTIONS[reduce]
     ones = ctx.full(1, index.shape, self.dtype)
     start = self
@@ -93,7 +90,9 @@ def scatter_reduce(
 
 
 def _held(value: float, dtype: DType) -> float | int:
-    """`value`, or the nearest one that an integer dtype holds."""
+    """`value`, or the nearest one that an integer dtype or bool holds."""
+    if dtype == DType.bool:
+        return value > 0
     if dtype.is_float() or abs(value) < 2:
         return number(value, dtype)
     limits = torch.iinfo(getattr(torch, dtype.name))
@@ -103,6 +102,8 @@ def _held(value: float, dtype: DType) -> float | int:
 def _scattered(x: TensorValue, dim: int, index: TensorValue, src: TensorValue, op: Scatter) -> TensorValue:
     if has_zero(index.shape):
         return x
+    if x.dtype == DType.bool and op is not ops.scatter:  # MAX has no sums, products and extrema of bools
+        return cast(_scattered(cast(x, DType.int32), dim, index, cast(src, DType.int32), op), DType.bool)
     shape = x.shape
     flat = [ops.reshape(t, [1]) if t.rank == 0 else t for t in (x, index, src)]
     x, index, src = flat
