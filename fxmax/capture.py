@@ -20,6 +20,8 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from fxmax.errors import CaptureError
+from fxmax.garbage import uncollected
+from fxmax.idle import drop_idle
 from fxmax.passes import run_passes
 from fxmax.table import RuleTable
 
@@ -65,6 +67,20 @@ def capture(
         CaptureError: no inputs were given, or torch can't export the module.
     """
     start = time.perf_counter()
+    with uncollected():
+        captured = _capture(module, args, kwargs, dynamic_shapes, table, passes)
+    captured.seconds = time.perf_counter() - start
+    return captured
+
+
+def _capture(
+    module: torch.nn.Module | ExportedProgram,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None,
+    dynamic_shapes: Any,
+    table: RuleTable,
+    passes: Sequence[str] | None,
+) -> Captured:
     notes: list[str] = []
     if isinstance(module, ExportedProgram):
         if args or kwargs or dynamic_shapes:
@@ -79,6 +95,7 @@ def capture(
             args = _known_inputs(module)
         with _inference_mode_of(module, notes), torch.no_grad():
             program = _export(module, tuple(args), dict(kwargs or {}), dynamic_shapes, notes)
+        drop_idle(program)
     else:
         raise CaptureError(
             f"fxmax lowers an nn.Module, a torch.fx.GraphModule or an ExportedProgram; "
@@ -95,7 +112,7 @@ def capture(
         with torch.no_grad():
             program = program.run_decompositions(table.decompositions())
     run_passes(program, table, passes)
-    return Captured(program, name, parameters, names, notes, time.perf_counter() - start, exported)
+    return Captured(program, name, parameters, names, notes, exported=exported)
 
 
 def _known_inputs(module: torch.nn.Module) -> tuple[Any, ...]:

@@ -5,7 +5,6 @@ An artifact's graphs need neither of them, so they load while the imports run.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import fxmax
 from fxmax import device as devices
 from fxmax.artifact.manifest import MANIFEST
+from fxmax.garbage import uncollected
 from whisper_port.numba_later import import_whisper
 
 if TYPE_CHECKING:
@@ -74,15 +74,13 @@ def imports() -> Iterator[None]:
     No garbage collection, which takes a fifth of the time and finds nothing; and Python's lock goes
     round ten times as often, since a thread that loads an artifact needs it for moments only.
     """
-    enabled, interval = gc.isenabled(), sys.getswitchinterval()
-    gc.disable()
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(interval / 10)
     try:
-        yield
+        with uncollected():
+            yield
     finally:
         sys.setswitchinterval(interval)
-        if enabled:
-            gc.enable()
 
 
 def is_artifact(path: str) -> bool:
