@@ -115,9 +115,14 @@ class Context:
         value = ops.shape_to_tensor([dim]).reshape([])
         return value if self.device.is_cpu() else value.to(self.device)
 
+    @property
+    def own_kernels(self) -> bool:
+        """Whether a rule may call fxmax's kernels for the CPU where MAX has an op of its own."""
+        return self.device.is_cpu() and self._lowerer.own_kernels
+
     def fast(self, dtype: DType) -> bool:
-        """Whether fxmax's own kernels in `kernels/gemm` may compute in `dtype`: float32, on the CPU."""
-        return self.device.is_cpu() and dtype == DType.float32 and self._lowerer.own_kernels
+        """Whether fxmax's own kernels may compute in `dtype` there: they are float32's."""
+        return self.own_kernels and dtype == DType.float32
 
     def relaid(
         self,

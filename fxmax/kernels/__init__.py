@@ -20,7 +20,7 @@ ELEMENTWISE = Path(__file__).parent / "elementwise"  # one value in, one out: MA
 GEMM = Path(__file__).parent / "gemm"  # float32 matrix products, convolution and attention on the CPU
 BUFFERS = Path(__file__).parent / "buffers"  # writing into mutable inputs
 WINDOWS = Path(__file__).parent / "windows"  # pooling
-ROWS = Path(__file__).parent / "rows"  # along the last axis of a matrix: sorts, scans, extrema
+ROWS = Path(__file__).parent / "rows"  # row by row: sorts, scans, extrema, layer norm, slices by index
 
 
 @functools.cache

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from max.dtype import DType
-from max.graph import TensorValue, ops
+from max.graph import TensorType, TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.kernels import ROWS
 from fxmax.rules.helpers import axis, broadcast_shape, cast
 from fxmax.rules.nonzero import unmasked
 from fxmax.rules.sizes import has_zero, is_static, product_of, take
@@ -18,7 +19,7 @@ from fxmax.table import rule
 aten = torch.ops.aten
 
 
-@rule(aten.embedding.default)
+@rule(aten.embedding.default, kernels=ROWS)
 def embedding(
     ctx: Context,
     weight: TensorValue,
@@ -29,23 +30,31 @@ def embedding(
 ) -> TensorValue:
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
-    return gathered(weight, indices, 0)
+    return gathered(ctx, weight, indices, 0)
 
 
-@rule(aten.index_select.default)
+@rule(aten.index_select.default, kernels=ROWS)
 def index_select(ctx: Context, self: TensorValue, dim: int, index: TensorValue) -> TensorValue:
     if self.rank == 0:
         return self  # its only element
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
-    return ops.reshape(gathered(self, index, axis(dim, self.rank)), ctx.out.shape)
+    return ops.reshape(gathered(ctx, self, index, axis(dim, self.rank)), ctx.out.shape)
 
 
-def gathered(x: TensorValue, index: TensorValue, dim: int) -> TensorValue:
-    """Slices of `x` by an index of any rank; MAX's gather does not compile for one of rank 0."""
-    if index.rank:
-        return ops.gather(x, index, dim)
-    return ops.squeeze(ops.gather(x, ops.reshape(index, [1]), dim), dim)
+def gathered(ctx: Context, x: TensorValue, index: TensorValue, dim: int) -> TensorValue:
+    """Slices of `x` by an index of any rank, none of it negative.
+
+    On the CPU one that is out of range stops the call, as in torch; MAX's gather reads past the end.
+    """
+    shape = [*x.shape[:dim], *index.shape, *x.shape[dim + 1 :]]
+    places = ops.reshape(index, [product_of(index.shape)])  # MAX's gather compiles for none of rank 0
+    if not ctx.own_kernels:
+        return ops.reshape(ops.gather(x, places, dim), shape)
+    slices = ops.reshape(x, [product_of(x.shape[:dim]), x.shape[dim], product_of(x.shape[dim + 1 :])])
+    result = TensorType(x.dtype, [slices.shape[0], places.shape[0], slices.shape[2]], ctx.device)
+    found = ops.custom("fxmax.take", ctx.device, [slices, places], [result])[0].tensor
+    return ops.reshape(found, shape)
 
 
 @rule(aten.gather.default)
@@ -65,7 +74,7 @@ def gather(ctx: Context, self: TensorValue, dim: int, index: TensorValue, sparse
     return ops.reshape(ops.transpose(found, at, -1), ctx.out.shape)
 
 
-@rule(aten.index.Tensor, aten._unsafe_index.Tensor)
+@rule(aten.index.Tensor, aten._unsafe_index.Tensor, kernels=ROWS)
 def index(ctx: Context, self: TensorValue, indices: Sequence[TensorValue | None]) -> TensorValue:
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
@@ -73,7 +82,9 @@ def index(ctx: Context, self: TensorValue, indices: Sequence[TensorValue | None]
     if not given:
         return self
     if len(at) == 1:
-        return ops.reshape(gathered(self, wrapped(ctx, given[0], self.shape[at[0]]), at[0]), ctx.out.shape)
+        return ops.reshape(
+            gathered(ctx, self, wrapped(ctx, given[0], self.shape[at[0]]), at[0]), ctx.out.shape
+        )
     coordinates = joined(ctx, self, at, given)
     rest = [i for i in range(self.rank) if i not in at]
     found = ops.gather_nd(ops.permute(self, [*at, *rest]), coordinates)
@@ -90,12 +101,12 @@ def advanced(indices: Sequence[TensorValue | None]) -> tuple[list[int], list[Ten
     return at, [index for index in indices if index is not None]
 
 
-@rule(aten.take.default)
+@rule(aten.take.default, kernels=ROWS)
 def elements(ctx: Context, self: TensorValue, index: TensorValue) -> TensorValue:
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
     flat = ops.reshape(self, [product_of(self.shape)])
-    return gathered(flat, wrapped(ctx, index, flat.shape[0]), 0)
+    return gathered(ctx, flat, wrapped(ctx, index, flat.shape[0]), 0)
 
 
 def wrapped(ctx: Context, index: TensorValue, size: Any) -> TensorValue:

@@ -9,6 +9,7 @@ import torch
 from max.graph import TensorValue, ops
 
 from fxmax.context import Context
+from fxmax.kernels import ROWS
 from fxmax.rules.elementwise import broadcasting
 from fxmax.rules.helpers import cast
 from fxmax.rules.reduce import keepdim
@@ -18,7 +19,7 @@ from fxmax.table import rule
 aten = torch.ops.aten
 
 
-@rule(aten.layer_norm.default)
+@rule(aten.layer_norm.default, kernels=ROWS)
 def layer_norm(
     ctx: Context,
     input: TensorValue,
@@ -30,15 +31,20 @@ def layer_norm(
 ) -> TensorValue:
     if has_zero(input.shape):
         return input
-    if eps <= 0:  # torch takes any, MAX none but positive ones
+    own = ctx.fast(input.dtype)
+    if eps <= 0 and not own:  # torch takes any, MAX none but positive ones
         return _layer_norm(ctx, input, normalized_shape, weight, bias, eps)[0]
     size = product_of(normalized_shape)
     gamma = ctx.full(1, [size], input.dtype) if weight is None else ops.reshape(weight, [size])
     beta = ctx.full(0, [size], input.dtype) if bias is None else ops.reshape(bias, [size])
-    if len(normalized_shape) == 1:
-        return ops.layer_norm(input, gamma, beta, eps)
-    rows = ops.reshape(input, [*input.shape[: -len(normalized_shape)], size])
-    return ops.reshape(ops.layer_norm(rows, gamma, beta, eps), ctx.out.shape)
+    lead = list(input.shape)[: input.rank - len(normalized_shape)]
+    if not own:
+        rows = ops.reshape(input, [*lead, size])
+        return ops.reshape(ops.layer_norm(rows, gamma, beta, eps), ctx.out.shape)
+    rows = ops.reshape(input, [product_of(lead), size])
+    epsilon = ctx.constant(eps, input.dtype)
+    y = ops.custom("fxmax.layer_norm", ctx.device, [rows, gamma, beta, epsilon], [rows.type])[0].tensor
+    return ops.reshape(y, ctx.out.shape)
 
 
 @rule(aten.native_layer_norm.default)
