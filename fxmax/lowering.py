@@ -6,6 +6,7 @@ import operator
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -280,7 +281,8 @@ class Lowerer(torch.fx.Interpreter):
             folders.add(BUFFERS)  # which has `fxmax.dense`
         if not self.device.is_cpu():
             folders.add(ELEMENTWISE)  # which has what `rules.precise` calls
-        return [package(folder) for folder in sorted(folders)]
+        with ThreadPoolExecutor() as pool:  # one that is not there yet takes Mojo two seconds
+            return list(pool.map(package, sorted(folders)))
 
     def _describe_weights(self) -> None:
         report, slots = self.report, self.weights.slots.values()
