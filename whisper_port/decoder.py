@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -33,14 +34,35 @@ def as_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x if x.dtype == dtype else x.to(dtype)
 
 
-def to_heads(x: Tensor, n_head: int) -> Tensor:
-    """(…, places, state) → (…, heads, places, width)."""
-    return x.unflatten(-1, (n_head, -1)).transpose(-3, -2)
+def to_heads(x: Tensor, n_head: int, *sizes: int) -> Tensor:
+    """(rows, state) → (sizes, width) with heads before the last of `sizes`, which multiply to rows."""
+    return x.view(*sizes, n_head, -1).transpose(-3, -2)
 
 
-def from_heads(x: Tensor) -> Tensor:
-    """(…, heads, places, width) → (…, places, state)."""
-    return x.transpose(-3, -2).flatten(-2)
+def from_heads(x: Tensor, rows: int) -> Tensor:
+    """(…, heads, places, width) → (rows, state)."""
+    return x.transpose(-3, -2).reshape(rows, -1)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the tokens, and their products, each made once.
+
+    torch.export is slow over sizes that vary: states have a row for each token, and few axes.
+    """
+
+    audio: int
+    group: int
+    n: int
+    sequences: int  # audio · group
+    each: int  # group · n, of a window
+    rows: int  # audio · group · n
+
+    @classmethod
+    def of(cls, tokens: Tensor) -> Sizes:
+        audio, group, n = tokens.shape
+        sequences = audio * group
+        return cls(audio, group, n, sequences, group * n, sequences * n)
 
 
 @dataclass(frozen=True)
@@ -67,10 +89,10 @@ class Held:
     def floats(self) -> Tensor:
         return self.values if self.scales is None else self.values.float() * self.scales
 
-    def head(self, head: int) -> Tensor:
-        """(audio, places, width)."""
-        scales = None if self.scales is None else self.scales[:, head]
-        return Held(self.values[:, head], scales).floats()
+    def heads(self, heads: Tensor) -> Tensor:
+        """(audio, some heads, places, width)."""
+        scales = None if self.scales is None else self.scales.index_select(1, heads)
+        return Held(self.values.index_select(1, heads), scales).floats()
 
 
 def held(cross: Sequence[Tensor], layers: int) -> list[tuple[Held, Held]]:
@@ -93,7 +115,10 @@ class CrossKeysValues(nn.Module):
     def forward(self, features: Tensor) -> list[Tensor]:
         attentions = [block.cross_attn for block in self.decoder.blocks]
         features = as_dtype(features, self.decoder.token_embedding.weight.dtype)
-        projected = (to_heads(f(features), a.n_head) for a in attentions for f in (a.key, a.value))
+        audio, places, _ = features.shape
+        projected = (
+            to_heads(f(features), a.n_head, audio, places) for a in attentions for f in (a.key, a.value)
+        )
         return [tensor for x in projected for tensor in Held.of(x, self.int8).tensors()]
 
 
@@ -124,23 +149,25 @@ class _Cached(nn.Module):
         `see` is called with each layer's number and its cross-attention's queries and keys.
         """
         decoder = self.decoder
-        audio, group, n = tokens.shape
+        sizes = Sizes.of(tokens)
+        n, rows = sizes.n, sizes.rows
         x = decoder.token_embedding(tokens) + decoder.positional_embedding[past : past + n]
+        x = x.view(rows, -1)
         mask = as_dtype(self.mask[:n, :n], x.dtype) if causal else None
         for i, (block, (keys, values)) in enumerate(
             zip(decoder.blocks, held(cross, len(decoder.blocks)), strict=True)
         ):
             own = cache[2 * i : 2 * i + 2]
-            x = x + self_attention(block.attn, block.attn_ln(x), past, own, mask)
-            y = block.cross_attn_ln(x).view(audio, group * n, -1)  # a window's beams read it together
-            query = to_heads(block.cross_attn.query(y), block.cross_attn.n_head)
+            x = x + self_attention(block.attn, block.attn_ln(x), sizes, past, own, mask)
+            query = block.cross_attn.query(block.cross_attn_ln(x))
+            # A window's sequences read its keys together.
+            query = to_heads(query, block.cross_attn.n_head, sizes.audio, sizes.each)
             if see is not None:
                 see(i, query, keys)
             y = scaled_dot_product_attention(query, keys.floats(), values.floats())
-            y = block.cross_attn.out(from_heads(y))
-            x = x + y.view(audio, group, n, -1)
+            x = x + block.cross_attn.out(from_heads(y, rows))
             x = x + block.mlp(block.mlp_ln(x))
-        return x
+        return x.view(sizes.audio, sizes.group, n, -1)
 
     def logits(self, x: Tensor) -> Tensor:
         """(…, state) → (…, vocabulary) float32, by the tied embedding."""
@@ -149,17 +176,23 @@ class _Cached(nn.Module):
 
 
 def self_attention(
-    attention: MultiHeadAttention, x: Tensor, past: int, cache: Sequence[Tensor], mask: Tensor | None
+    attention: MultiHeadAttention,
+    x: Tensor,
+    sizes: Sizes,
+    past: int,
+    cache: Sequence[Tensor],
+    mask: Tensor | None,
 ) -> Tensor:
-    """openai's self-attention of (audio, group, n, state), after writing `n` places of the cache."""
-    end = past + x.shape[2]
+    """openai's self-attention of (rows, state), after writing `n` places of the cache."""
+    audio, group, n = sizes.audio, sizes.group, sizes.n
+    end = past + n
     for place, projection in zip(cache, (attention.key, attention.value), strict=True):
-        place[..., past:end, :] = to_heads(projection(x), attention.n_head)
+        place[..., past:end, :] = to_heads(projection(x), attention.n_head, audio, group, n)
     # MAX multiplies batches of at most two axes: windows and their sequences are one.
-    query = to_heads(attention.query(x).flatten(0, 1), attention.n_head)
+    query = to_heads(attention.query(x), attention.n_head, sizes.sequences, n)
     keys, values = (place.flatten(0, 1)[..., :end, :] for place in cache)
     out = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-    return attention.out(from_heads(out)).view(x.shape)  # type: ignore[no-any-return]
+    return attention.out(from_heads(out, sizes.rows))  # type: ignore[no-any-return]
 
 
 class Prefill(_Cached):
@@ -170,28 +203,29 @@ class Prefill(_Cached):
 
     Returns:
         (logits at the places `at`, (audio, group, k, vocabulary); scores (audio, pairs, group · n,
-        places): the cross-attention of each pair of `heads`, before its softmax).
+        places): the cross-attention of each of `heads`, in order of layer and head, before its softmax).
     """
 
     def __init__(self, decoder: TextDecoder, heads: Sequence[tuple[int, int]]) -> None:
         super().__init__(decoder)
-        self.heads = list(heads)
+        for layer, pairs in groupby(sorted(heads), lambda pair: pair[0]):
+            numbers = torch.tensor([head for _, head in pairs])
+            self.register_buffer(f"heads_{layer}", numbers, persistent=False)
 
     def forward(
         self, tokens: Tensor, at: Tensor, cache: list[Tensor], cross: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        scores: dict[tuple[int, int], Tensor] = {}
+        scores: list[Tensor] = []
 
         def score(layer: int, query: Tensor, keys: Held) -> None:
-            for pair in self.heads:
-                if pair[0] == layer:
-                    q, k = query[:, pair[1]], keys.head(pair[1])
-                    scores[pair] = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+            heads = getattr(self, f"heads_{layer}", None)
+            if heads is not None:
+                q = query.index_select(1, heads) * query.shape[-1] ** -0.5
+                scores.append(q @ keys.heads(heads).transpose(-1, -2))
 
         x = self.states(tokens, 0, True, cache, cross, score)
         logits = self.logits(x.index_select(2, at))
-        found = torch.stack([scores[pair] for pair in self.heads], 1)
-        return logits, as_dtype(found, torch.float32)
+        return logits, as_dtype(torch.cat(scores, 1), torch.float32)
 
 
 class Step(_Cached):
