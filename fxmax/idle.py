@@ -6,6 +6,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from fxmax.passes.rewrite import arguments, replace
+
 aten = torch.ops.aten
 
 
@@ -20,19 +22,16 @@ def drop_idle(program: ExportedProgram) -> None:
         if node.target is aten._assert_tensor_metadata.default:
             graph.erase_node(node)
         elif node.target is aten.to.dtype and _is_idle(node):
-            source = node.args[0]
-            assert isinstance(source, Node)
-            node.replace_all_uses_with(source)
-            graph.erase_node(node)
+            replace(node, arguments(node)["self"])
     program.graph_module.recompile()
 
 
 def _is_idle(node: Node) -> bool:
     """Whether a cast gives its argument back. One that is returned stays: the signature names it."""
-    source, dtype, *rest = node.args
+    given = arguments(node)
     return (
-        isinstance(source, Node)
-        and not any((*rest, *node.kwargs.values()))
-        and source.meta["val"].dtype == dtype
+        given["self"].meta["val"].dtype == given["dtype"]
+        and not given["copy"]
+        and given["memory_format"] is None
         and all(user.op != "output" for user in node.users)
     )

@@ -45,7 +45,7 @@ def index_select(ctx: Context, self: TensorValue, dim: int, index: TensorValue) 
 def gathered(ctx: Context, x: TensorValue, index: TensorValue, dim: int) -> TensorValue:
     """Slices of `x` by an index of any rank, none of it negative.
 
-    On the CPU one that is out of range stops the call, as in torch; MAX's gather reads past the end.
+    On the CPU one that is out of range stops the call, as in torch; MAX's gather counts -1 from the back.
     """
     shape = [*x.shape[:dim], *index.shape, *x.shape[dim + 1 :]]
     places = ops.reshape(index, [product_of(index.shape)])  # MAX's gather compiles for none of rank 0

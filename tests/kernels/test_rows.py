@@ -96,7 +96,7 @@ def test_one_compile_serves_other_sizes(parity: Batch) -> None:
 
 @pytest.mark.parametrize("place", [-1, 4, 2**40])
 def test_a_place_out_of_range_stops_the_call(parity: Batch, place: int) -> None:
-    """As in torch; what MAX's gather reads there is anything."""
+    """As in torch; MAX's gather takes -1 for the last place."""
     index = torch.tensor([[3, 0], [1, place]])
     with pytest.raises(Exception, match=f"index {place} is out of range: there are 4 places"):
         parity.compiled("embedding")(index, x(4, 5))
