@@ -16,7 +16,6 @@ from fxmax import lowering, partition
 from fxmax.capture import capture
 from fxmax.compiled import Compiled, compile_lowered, compile_module
 from fxmax.errors import LoweringError
-from fxmax.garbage import uncollected
 from fxmax.lowering import Lowered
 from fxmax.partition import Partitioned
 from fxmax.progress import Progress
@@ -146,7 +145,7 @@ def lower_many(
     rules = quantized(default_table() if table is None else table, dtype, where, passes)
     shared = lowering.Shared(Module())
     lowered = {}
-    with progress.stage("lower", f"{len(jobs)} graphs"), uncollected():
+    with progress.stage("lower", f"{len(jobs)} graphs"):
         for name, job in jobs.items():
             captured = capture(
                 job.module,
@@ -222,10 +221,7 @@ def _walk(
 ) -> Lowered:
     where = devices.resolve(device)
     rules = default_table() if table is None else table
-    with uncollected():
-        with progress.stage("capture"):
-            captured = capture(
-                module, args, kwargs, dynamic_shapes=dynamic_shapes, table=rules, passes=passes
-            )
-        with progress.stage("lower"):
-            return lowering.lower(captured, rules, where)
+    with progress.stage("capture"):
+        captured = capture(module, args, kwargs, dynamic_shapes=dynamic_shapes, table=rules, passes=passes)
+    with progress.stage("lower"):
+        return lowering.lower(captured, rules, where)

@@ -47,6 +47,7 @@ class Captured:
         return None
 
 
+@uncollected()
 def capture(
     module: torch.nn.Module | ExportedProgram,
     args: Sequence[Any] = (),
@@ -67,20 +68,6 @@ def capture(
         CaptureError: no inputs were given, or torch can't export the module.
     """
     start = time.perf_counter()
-    with uncollected():
-        captured = _capture(module, args, kwargs, dynamic_shapes, table, passes)
-    captured.seconds = time.perf_counter() - start
-    return captured
-
-
-def _capture(
-    module: torch.nn.Module | ExportedProgram,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any] | None,
-    dynamic_shapes: Any,
-    table: RuleTable,
-    passes: Sequence[str] | None,
-) -> Captured:
     notes: list[str] = []
     if isinstance(module, ExportedProgram):
         if args or kwargs or dynamic_shapes:
@@ -112,7 +99,7 @@ def _capture(
         with torch.no_grad():
             program = program.run_decompositions(table.decompositions())
     run_passes(program, table, passes)
-    return Captured(program, name, parameters, names, notes, exported=exported)
+    return Captured(program, name, parameters, names, notes, time.perf_counter() - start, exported)
 
 
 def _known_inputs(module: torch.nn.Module) -> tuple[Any, ...]:
