@@ -7,7 +7,6 @@ import inspect
 import re
 import sys
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from fxmax.decompose import decompose
 from fxmax.errors import CaptureError
 from fxmax.garbage import uncollected
 from fxmax.idle import drop_idle
@@ -93,11 +93,7 @@ def capture(
         parameters = list(entry.forward_arg_names or []) if entry else []
     names = _dim_names(program, getattr(module, "forward", None), args, kwargs, dynamic_shapes)
     exported = program
-    with warnings.catch_warnings():
-        # torch 2.13 copies its own tree specs in a way that it warns of itself.
-        warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec", FutureWarning)
-        with torch.no_grad():
-            program = program.run_decompositions(table.decompositions())
+    program = decompose(program, table)
     run_passes(program, table, passes)
     return Captured(program, name, parameters, names, notes, time.perf_counter() - start, exported)
 

@@ -44,10 +44,10 @@ def emit(
     before.prepend(node)
     node.meta = {k: v for k, v in like.meta.items() if k in ("stack_trace", "nn_module_stack", "torch_fn")}
     node.meta["original_aten"] = like.meta.get("original_aten", like.target)
-    values = map_arg(args, lambda n: n.meta["val"])
+    values, named = map_arg((args, kwargs), lambda n: n.meta["val"])
     # The dispatcher: before torch 2.13 linear and matmul in C++ refuse symbolic sizes.
-    with detect_fake_mode(values), enable_python_dispatcher(), torch.no_grad():  # type: ignore[union-attr]
-        node.meta["val"] = target(*values, **kwargs)
+    with detect_fake_mode((values, named)), enable_python_dispatcher(), torch.no_grad():  # type: ignore[union-attr]
+        node.meta["val"] = target(*values, **named)
     return node
 
 
