@@ -182,10 +182,10 @@ def _functional(node: Node, read: Callable[[Node], Node]) -> Node:
 
 
 def _is_whole(copy: Node) -> bool:
-    """Whether all of an input is replaced by a tensor like it, so that nothing is to be copied."""
+    """Whether all of a tensor, no view, is replaced by one like it, so that nothing is to be copied."""
     a = arguments(copy)
     to, src = a["self"].meta["val"], a["src"].meta["val"]
-    return a["self"].op == "placeholder" and to.dtype == src.dtype and _sizes(to) == _sizes(src)
+    return a["self"].target not in VIEWS and to.dtype == src.dtype and _sizes(to) == _sizes(src)
 
 
 def _sizes(value: Tensor) -> list[str]:
