@@ -177,8 +177,11 @@ class Lowerer(torch.fx.Interpreter):
         if target is operator.getitem:
             return self._structural(lambda: BLOCKED if args[0] is BLOCKED else args[0][args[1]])
         val = self.node.meta.get("val")
+        if target is torch.ops.aten._local_scalar_dense.default:
+            return self._gap("declined", "MAX has no number that the data decides; use the tensor itself")
         if isinstance(val, (torch.SymInt, int)) and not isinstance(val, bool):
-            return self._structural(lambda: self.symbols.dim(val))
+            blocked = any(arg is BLOCKED for arg in args)
+            return self._structural(lambda: BLOCKED if blocked else self.symbols.dim(val))
         rule = self.table.get(target) if isinstance(target, OpOverload) else None
         if rule is None:
             return self._gap("missing", "the table has no rule for it")

@@ -21,6 +21,7 @@ from fxmax.passes.fold_permutes import fold_permutes
 from fxmax.passes.fuse_conv import fuse_conv
 from fxmax.passes.fuse_linear import fuse_linear
 from fxmax.passes.heads_attention import heads_attention
+from fxmax.passes.items_as_tensors import items_as_tensors
 from fxmax.passes.linear_layout import linear_layout
 from fxmax.passes.row_products import row_products
 from fxmax.passes.strassen import strassen
@@ -32,6 +33,7 @@ OWN_RULES = Path(fxmax.__path__[0]) / "rules"
 
 PASSES: dict[str, Pass] = {
     "drop_asserts": drop_asserts,
+    "items_as_tensors": items_as_tensors,
     "complex_pairs": complex_pairs,
     "linear_layout": linear_layout,
     "fuse_conv": fuse_conv,
@@ -58,6 +60,7 @@ FOLLOWERS = (
     aten.hardswish.default,
 )
 NEEDS: dict[str, tuple[OpOverload, ...]] = {
+    "items_as_tensors": (aten.select.int, aten.index.Tensor, aten.reshape.default),
     "linear_layout": (aten.matmul.default, aten.mm.default, aten.addmm.default, aten.linear.default),
     "fuse_conv": (
         aten.conv1d.default,

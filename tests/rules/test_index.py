@@ -33,6 +33,7 @@ CASES = [
         ),
         [M, IDS, torch.tensor([0, 2, 2, 5]), torch.rand(2, 3)],
     ),
+    Case("by_number", lambda x, i: (x[:, i[0]], x[..., i[1]] * i[3].item()), [X, BACK]),
     Case("histc", lambda m: (m.histc(5, -1, 1), m.histc(4)), [M]),
     Case("index_select", lambda x, i: (x.index_select(1, i), x.index_select(-2, i[0])), [X, IDS[1]]),
     Case(
