@@ -27,8 +27,8 @@ from torch.fx.node import map_arg
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
-from fxmax.functionalize import LeftToTorchError, functionalize, writes_to
-from fxmax.passes.rewrite import arguments, replace
+from fxmax.functionalize import LeftToTorchError, functionalize, is_write
+from fxmax.passes.rewrite import arguments, provenance, replace
 from fxmax.table import RuleTable
 
 aten = torch.ops.aten
@@ -38,9 +38,9 @@ Decompositions = dict[Any, Callable[..., Any]]
 def decompose(program: ExportedProgram, table: RuleTable) -> ExportedProgram:
     """Another program that computes the same with no writes, and no op that `table` has taken apart.
 
-    As `ExportedProgram.run_decompositions` does. That runs the whole program three times, with sizes
-    that vary at each op, though of what torch exports most are ops of the table already: for Whisper's
-    decoder it takes ten times as long. Programs with what is rare (control flow, tensor subclasses,
+    As `ExportedProgram.run_decompositions` does. That runs the whole program twice, with sizes that
+    vary at each op, though of what torch exports most are ops of the table already: for Whisper's
+    decoder it takes six times as long. Programs with what is rare (control flow, tensor subclasses,
     writes that `functionalize` does not take) are left to it.
     """
     decompositions = table.decompositions()
@@ -64,7 +64,7 @@ def _op_by_op(program: ExportedProgram, decompositions: Decompositions) -> Expor
     apart = _Apart(decompositions)
     with apart.ready(graph):
         _take_apart(graph, apart)
-        if any(map(writes_to, graph.nodes)):
+        if any(map(is_write, graph.nodes)):
             functionalize(graph, signature)
             _take_apart(graph, apart)
     graph.eliminate_dead_code()
@@ -111,7 +111,7 @@ class _Apart:
 
     def takes(self, node: Node) -> bool:
         op = node.target
-        if not isinstance(op, OpOverload) or writes_to(node) or op == aten.sym_size.int:
+        if not isinstance(op, OpOverload) or is_write(node) or op == aten.sym_size.int:
             return False
         composite = torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd")
         return op in self.all or (composite and op not in self.composite)
@@ -140,7 +140,7 @@ class _Apart:
             return op(*args, **kwargs)
 
         values = [n.meta["val"] for n in inputs]
-        sized = [v for v in tree_leaves((values, node.meta["val"])) if isinstance(v, Tensor | SymInt)]
+        sized = [v for v in tree_leaves((values, node.meta.get("val"))) if isinstance(v, Tensor | SymInt)]
         if free_unbacked_symbols(sized):
             raise LeftToTorchError(f"{node} ({op}) has sizes that the data decides")
         graph: fx.Graph = make_fx(call, decomposition_table=self.others)(*values).graph  # type: ignore[arg-type]
@@ -174,7 +174,7 @@ def _splice(node: Node, parts: fx.Graph, scalars: dict[str, Node]) -> None:
             continue
         with node.graph.inserting_before(node):
             new[part] = node.graph.node_copy(part, new.__getitem__)
-        new[part].meta = {**node.meta, "val": value, "original_aten": node.target}
+        new[part].meta = provenance(node) | {"val": value}
         if size is not None:
             scalars[size] = new[part]
     results = map_arg(parts.output_node().args[0], new.__getitem__)

@@ -34,7 +34,7 @@ def functionalize(graph: fx.Graph, signature: ExportGraphSignature) -> None:
         LeftToTorchError: a write through a view that is not in `VIEWS`, to a weight, or with no
             functional op.
     """
-    writes = [node for node in graph.nodes if writes_to(node)]
+    writes = [node for node in graph.nodes if is_write(node)]
     targets = {node: _target(node) for node in writes}
     for node in reversed(writes):  # what it returns is what it wrote to
         node.replace_all_uses_with(targets[node])
@@ -60,7 +60,7 @@ def functionalize(graph: fx.Graph, signature: ExportGraphSignature) -> None:
     _return_written(graph, signature, [memory for memory in memories if memory.base.op == "placeholder"])
 
 
-def writes_to(node: Node) -> bool:
+def is_write(node: Node) -> bool:
     """Whether `node` writes to an argument."""
     return isinstance(node.target, OpOverload) and node.target._schema.is_mutable
 

@@ -42,13 +42,18 @@ def emit(
     kwargs = dict(kwargs or {})
     node = before.graph.create_node("call_function", target, args, kwargs)
     before.prepend(node)
-    node.meta = {k: v for k, v in like.meta.items() if k in ("stack_trace", "nn_module_stack", "torch_fn")}
-    node.meta["original_aten"] = like.meta.get("original_aten", like.target)
+    node.meta = provenance(like)
     values, named = map_arg((args, kwargs), lambda n: n.meta["val"])
     # The dispatcher: before torch 2.13 linear and matmul in C++ refuse symbolic sizes.
     with detect_fake_mode((values, named)), enable_python_dispatcher(), torch.no_grad():  # type: ignore[union-attr]
         node.meta["val"] = target(*values, **named)
     return node
+
+
+def provenance(node: Node) -> dict[str, Any]:
+    """What `node` says of where it comes from, for a node that is made of it."""
+    meta = {k: v for k, v in node.meta.items() if k in ("stack_trace", "nn_module_stack", "torch_fn")}
+    return meta | {"original_aten": node.meta.get("original_aten", node.target)}
 
 
 def replace(node: Node, new: Node) -> None:

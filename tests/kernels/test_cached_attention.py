@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 import fxmax
 
+pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+
 BATCH, ROWS = torch.export.Dim("batch", min=1, max=8), torch.export.Dim("rows", min=1, max=64)
 
 

@@ -15,6 +15,8 @@ from torch import nn
 from torch.export import Dim
 from torch.nn import functional as F
 
+pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+
 torch.manual_seed(0)
 ACTIVATIONS = {
     "none": lambda y: y,

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 import fxmax
 from fxmax.kernels.panels import PACKINGS
 
+pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+
 torch.manual_seed(0)
 ACTIVATIONS = {"none": lambda y: y, "gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 

@@ -13,6 +13,8 @@ from conftest import Batch, Case, parity_fixture
 from torch import Tensor
 from torch.nn import functional as F
 
+pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+
 torch.manual_seed(0)
 
 

@@ -13,6 +13,8 @@ import fxmax
 from fxmax.kernels.panels import GROUP, PACKINGS, SMALLER, rounded, scales
 from fxmax.rules import int8
 
+pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+
 
 class Mlp(nn.Module):
     """Weights of unequal scale; one row is all zero."""

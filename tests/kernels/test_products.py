@@ -10,6 +10,8 @@ from conftest import Batch, Case, parity_fixture
 from torch.export import Dim
 from torch.nn import functional as F
 
+pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+
 torch.manual_seed(0)
 
 

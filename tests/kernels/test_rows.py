@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 import fxmax
 
+pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+
 torch.manual_seed(0)
 x = torch.randn
 rows, count = Dim("rows"), Dim("count")

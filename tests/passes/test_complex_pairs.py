@@ -59,11 +59,13 @@ CASES = [
 parity = parity_fixture(CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", [c.id for c in CASES])
 def test_equals_torch(parity: Batch, id: str) -> None:
     parity.check(id)
 
 
+@pytest.mark.slow
 def test_one_compile_serves_other_lengths(parity: Batch) -> None:
     parity.check("any_length", torch.randn(1, 16, 3, 8))
 

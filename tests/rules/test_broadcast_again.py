@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 import fxmax
 
+pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+
 B, N, K = Dim("b", min=2, max=16), Dim("n", min=2, max=16), Dim("k", min=2, max=16)
 
 
