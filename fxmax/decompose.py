@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 from fxmax.functionalize import LeftToTorchError, functionalize, is_write
-from fxmax.passes.rewrite import arguments, provenance, replace
+from fxmax.passes.rewrite import arguments, provenance, rename_outputs, replace
 from fxmax.table import RuleTable
 
 aten = torch.ops.aten
@@ -68,9 +68,7 @@ def _op_by_op(program: ExportedProgram, decompositions: Decompositions) -> Expor
             functionalize(graph, signature)
             _take_apart(graph, apart)
     graph.eliminate_dead_code()
-    for spec, value in zip(signature.output_specs, graph.output_node().args[0], strict=True):  # type: ignore[arg-type]
-        if isinstance(value, Node):
-            spec.arg.name = value.name
+    rename_outputs(graph, signature)
     return ExportedProgram(
         root=program.graph_module,
         graph=graph,

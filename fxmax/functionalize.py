@@ -15,7 +15,7 @@ from torch.fx import Node
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.fx.node import map_arg
 
-from fxmax.passes.rewrite import arguments, emit
+from fxmax.passes.rewrite import arguments, emit, permutation, sizes
 
 aten = torch.ops.aten
 
@@ -173,23 +173,19 @@ def _functional(node: Node, read: Callable[[Node], Node]) -> Node:
         raise LeftToTorchError(f"{op} has no functional op")
     args, kwargs = map_arg((node.args, node.kwargs), read)  # type: ignore[misc]
     value = emit(node, pure, args, node, kwargs)
-    old, new = _target(node).meta["val"], value.meta["val"]
-    if _sizes(new) != _sizes(old):
+    if sizes(value) != sizes(_target(node)):
         raise LeftToTorchError(f"{node} ({op}) gives another shape than it writes to")
-    if new.dtype != old.dtype:
-        value = emit(node, aten._to_copy.default, (value,), node, {"dtype": old.dtype})
+    dtype = _target(node).meta["val"].dtype
+    if value.meta["val"].dtype != dtype:
+        value = emit(node, aten._to_copy.default, (value,), node, {"dtype": dtype})
     return value
 
 
 def _is_whole(copy: Node) -> bool:
     """Whether all of a tensor, no view, is replaced by one like it, so that nothing is to be copied."""
-    a = arguments(copy)
-    to, src = a["self"].meta["val"], a["src"].meta["val"]
-    return a["self"].target not in VIEWS and to.dtype == src.dtype and _sizes(to) == _sizes(src)
-
-
-def _sizes(value: Tensor) -> list[str]:
-    return [str(size) for size in value.shape]
+    to, src = (arguments(copy)[name] for name in ("self", "src"))
+    alike = to.meta["val"].dtype == src.meta["val"].dtype and sizes(to) == sizes(src)
+    return alike and to.target not in VIEWS
 
 
 # What a tensor becomes where a view of it becomes a value: (before, view, tensor, value) → tensor.
@@ -212,8 +208,8 @@ def _again(before: Node, view: Node, tensor: Node, value: Node) -> Node:
 
 
 def _permuted_back(before: Node, view: Node, tensor: Node, value: Node) -> Node:
-    dims = [d % len(tensor.meta["val"].shape) for d in arguments(view)["dims"]]
-    return emit(before, aten.permute.default, (value, [dims.index(i) for i in range(len(dims))]), view)
+    axes = permutation(view) or []
+    return emit(before, aten.permute.default, (value, [axes.index(i) for i in range(len(axes))]), view)
 
 
 def _reshaped_back(before: Node, view: Node, tensor: Node, value: Node) -> Node:

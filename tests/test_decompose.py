@@ -8,21 +8,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from conftest import Fn
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from fxmax.decompose import _op_by_op, decompose
 from fxmax.functionalize import LeftToTorchError, is_write
 from fxmax.table import default_table
-
-
-class Wrapped(nn.Module):
-    def __init__(self, function: Callable[..., object]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Tensor) -> object:
-        return self.function(*args)
 
 
 class Counting(nn.Module):
@@ -96,14 +88,14 @@ def inputs() -> tuple[Tensor, Tensor]:
 
 
 PROGRAMS: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
-    "several_views": (Wrapped(several_views), inputs()),
-    "chained": (Wrapped(chained), inputs()),
-    "of_another_dtype": (Wrapped(of_another_dtype), inputs()),
-    "diagonals_and_squeezes": (Wrapped(diagonals_and_squeezes), inputs()),
-    "with_writes_inside": (Wrapped(with_writes_inside), inputs()),
-    "sizes_and_composites": (Wrapped(sizes_and_composites), inputs()),
+    "several_views": (Fn(several_views), inputs()),
+    "chained": (Fn(chained), inputs()),
+    "of_another_dtype": (Fn(of_another_dtype), inputs()),
+    "diagonals_and_squeezes": (Fn(diagonals_and_squeezes), inputs()),
+    "with_writes_inside": (Fn(with_writes_inside), inputs()),
+    "sizes_and_composites": (Fn(sizes_and_composites), inputs()),
     "buffers": (Counting(), (torch.randn(2, 3),)),
-    "inputs_returned": (Wrapped(lambda x, y: (x.add_(1), x, y.view(2, 2).neg_())), inputs()),
+    "inputs_returned": (Fn(lambda x, y: (x.add_(1), x, y.view(2, 2).neg_())), inputs()),
 }
 
 
@@ -158,7 +150,7 @@ def test_sizes_that_vary() -> None:
 
     sizes = ({0: Dim("batch")}, {0: Dim("batch")}, {0: Dim("past", min=2, max=5)})
     args = (torch.randn(2, 6, 4), torch.randn(2, 4), torch.zeros(3))
-    program = exported(Wrapped(step), args, dynamic_shapes=(sizes,))
+    program = exported(Fn(step), args, dynamic_shapes=sizes)
     ours = _op_by_op(program, default_table().decompositions())
     other = (torch.randn(5, 6, 4), torch.randn(5, 4), torch.zeros(4))
     for result, expected in zip(run(ours, other), run(program, other), strict=True):
@@ -185,7 +177,7 @@ def through_expand(x: Tensor, y: Tensor) -> Tensor:
 @pytest.mark.parametrize("function", [branches, through_split, through_expand])
 def test_the_rest_is_left_to_torch(function: Callable[..., Tensor]) -> None:
     args = inputs()
-    program, table = exported(Wrapped(function), args), default_table()
+    program, table = exported(Fn(function), args), default_table()
     with pytest.raises(LeftToTorchError):
         _op_by_op(program, table.decompositions())
     for result, expected in zip(run(decompose(program, table), args), run(program, args), strict=True):

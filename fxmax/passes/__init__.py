@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
-from torch.fx import Node
 
 import fxmax.fused
 from fxmax.errors import FxmaxError
@@ -23,6 +22,7 @@ from fxmax.passes.fuse_linear import fuse_linear
 from fxmax.passes.heads_attention import heads_attention
 from fxmax.passes.items_as_tensors import items_as_tensors
 from fxmax.passes.linear_layout import linear_layout
+from fxmax.passes.rewrite import rename_outputs
 from fxmax.passes.row_products import row_products
 from fxmax.passes.strassen import strassen
 from fxmax.table import RuleTable
@@ -114,7 +114,7 @@ def run_passes(program: ExportedProgram, table: RuleTable, names: Sequence[str] 
         built_in = all(_built_in(table, op) for op in NEEDS.get(name, ()))
         if built_in and (names is None or name in names):
             rewrite(program)
-            _rename_outputs(program)
+            rename_outputs(program.graph, program.graph_signature)
     program.graph_module.graph.lint()
     program.graph_module.recompile()
 
@@ -124,11 +124,3 @@ def _built_in(table: RuleTable, op: OpOverload) -> bool:
     rule = table.get(op)
     code = None if rule is None else getattr(rule.fn, "__code__", None)
     return code is not None and Path(code.co_filename).parent == OWN_RULES
-
-
-def _rename_outputs(program: ExportedProgram) -> None:
-    """Tell the signature the names of the nodes that are returned now."""
-    [output] = [n for n in program.graph.nodes if n.op == "output"]
-    for spec, value in zip(program.graph_signature.output_specs, output.args[0], strict=True):
-        if isinstance(value, Node):
-            spec.arg.name = value.name

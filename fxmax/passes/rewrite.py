@@ -9,9 +9,9 @@ import torch
 from torch._dispatch.python import enable_python_dispatcher
 from torch._guards import detect_fake_mode
 from torch._ops import OpOverload
-from torch.export import ExportedProgram
+from torch.export import ExportedProgram, ExportGraphSignature
 from torch.export.graph_signature import InputKind
-from torch.fx import Node
+from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
 aten = torch.ops.aten
@@ -60,6 +60,14 @@ def replace(node: Node, new: Node) -> None:
     """Let `new` stand for `node`, which goes."""
     node.replace_all_uses_with(new)
     node.graph.erase_node(node)
+
+
+def rename_outputs(graph: Graph, signature: ExportGraphSignature) -> None:
+    """Tell the signature the names of the nodes that are returned now."""
+    [output] = [n for n in graph.nodes if n.op == "output"]
+    for spec, value in zip(signature.output_specs, output.args[0], strict=True):
+        if isinstance(value, Node):
+            spec.arg.name = value.name
 
 
 def rank(node: Node) -> int:
