@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from fxmax._version import __version__
 
 __all__ = [
     "ArtifactError",
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from fxmax.api import Job, explain, lower, lower_many
     from fxmax.artifact import Loaded, load, load_all, save
     from fxmax.compiled import Compiled
-    from fxmax.context import Context
+    from fxmax.core.context import Context
+    from fxmax.core.table import Rule, RuleTable
     from fxmax.errors import (
         ArtifactError,
         CaptureError,
@@ -63,21 +64,22 @@ if TYPE_CHECKING:
         RuleError,
         WeightError,
     )
-    from fxmax.lowering import Lowered
+    from fxmax.lowering.walk import Lowered
     from fxmax.profiling import Profile, profile
     from fxmax.report import Gap, Report
-    from fxmax.table import Rule, RuleTable, default_table, rule
+    from fxmax.rules import default_table, rule
     from fxmax.verification import Verification, verify
 
 _HOMES = {
     "fxmax.api": ("Job", "explain", "lower", "lower_many"),
     "fxmax.artifact": ("Loaded", "load", "load_all", "save"),
     "fxmax.compiled": ("Compiled",),
-    "fxmax.context": ("Context",),
-    "fxmax.lowering": ("Lowered",),
+    "fxmax.core.context": ("Context",),
+    "fxmax.lowering.walk": ("Lowered",),
     "fxmax.profiling": ("Profile", "profile"),
     "fxmax.report": ("Gap", "Report"),
-    "fxmax.table": ("Rule", "RuleTable", "default_table", "rule"),
+    "fxmax.core.table": ("Rule", "RuleTable"),
+    "fxmax.rules": ("default_table", "rule"),
     "fxmax.verification": ("Verification", "verify"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

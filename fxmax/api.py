@@ -11,17 +11,19 @@ import torch
 from max.graph import Module
 from torch.export import ExportedProgram
 
-from fxmax import device as devices
-from fxmax import lowering, partition
-from fxmax.capture import capture
+from fxmax import torch_fallback as partition
 from fxmax.compiled import Compiled, compile_lowered, compile_module
+from fxmax.core.table import RuleTable
 from fxmax.errors import LoweringError
-from fxmax.lowering import Lowered
-from fxmax.partition import Partitioned
-from fxmax.progress import Progress
+from fxmax.frontend.capture import capture
+from fxmax.lowering import walk as lowering
+from fxmax.lowering.walk import Lowered
 from fxmax.report import Report
-from fxmax.rules.int8 import quantized
-from fxmax.table import RuleTable, default_table
+from fxmax.rules import default_table
+from fxmax.rules.quantized_linear import quantized
+from fxmax.runtime import device as devices
+from fxmax.support.progress import Progress
+from fxmax.torch_fallback import Partitioned
 
 Lowerable = torch.nn.Module | ExportedProgram
 COMPILING = "MAX is compiling; a first compile takes minutes, later ones seconds"

@@ -14,16 +14,16 @@ from max.driver import CPU, Buffer
 from max.graph import Module
 from torch.utils import _pytree as pytree
 
-from fxmax import device as devices
-from fxmax import runtime
-from fxmax.arguments import Arguments
-from fxmax.dtypes import TO_TORCH, compute_dtype
+from fxmax.core.types import TO_TORCH, compute_dtype
+from fxmax.core.weights import Weights, not_finite
 from fxmax.errors import InputError
-from fxmax.lowering import Lowered
+from fxmax.lowering.walk import Lowered
 from fxmax.report import Report
-from fxmax.runtime import Replay
-from fxmax.signature import Signature, TensorSpec
-from fxmax.weights import Weights, not_finite
+from fxmax.runtime import device as devices
+from fxmax.runtime import program as runtime
+from fxmax.runtime.call_arguments import Arguments
+from fxmax.runtime.program import Replay
+from fxmax.runtime.signature import Signature, TensorSpec
 
 
 class Compiled:

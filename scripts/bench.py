@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-# Python puts this folder first, where coverage.py would pass for the package that numba imports.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
+from _checkout import ROOT
 
 EPILOG = """\
 examples:
@@ -23,11 +22,11 @@ examples:
 A figure is the median (and the minimum) over rounds in which every side runs once; `ours / it` is
 the median of the ratios in each round. Peers are in the extra: pip install -e '.[whisper,weights,bench]'
 """
-SAMPLE = Path(__file__).resolve().parent.parent / "whisper_port" / "assets" / "sample.wav"
+SAMPLE = ROOT / "whisper_port" / "assets" / "sample.wav"
 
 
 def arguments() -> argparse.Namespace:
-    from whisper_port.bench.environment import cores
+    from benchmarks.environment import cores
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -91,9 +90,10 @@ def arguments() -> argparse.Namespace:
 
 
 def encoder(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port.audio import load_audio
-    from whisper_port.bench.encoder import bench_encoder
-    from whisper_port.bench.encoder_peers import PEERS
+    from benchmarks.encoder import bench_encoder
+    from benchmarks.encoder_peers import PEERS
+
+    from whisper_port.audio.reading import load_audio
 
     peers = chosen(args.peers, PEERS)
     name, checkpoint = weights(args)
@@ -102,8 +102,9 @@ def encoder(args: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 
 def decode(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port.audio import load_audio
-    from whisper_port.bench.decode import PEERS, bench_decode
+    from benchmarks.decode import PEERS, bench_decode
+
+    from whisper_port.audio.reading import load_audio
 
     peers = chosen(args.peers, PEERS)
     name, checkpoint = weights(args)
@@ -111,8 +112,8 @@ def decode(args: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 
 def transcribe(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port.bench.speech_peers import PEERS
-    from whisper_port.bench.transcribe import bench_transcribe
+    from benchmarks.speech_peers import PEERS
+    from benchmarks.transcribe import bench_transcribe
 
     peers = chosen(args.peers, PEERS)
     name, checkpoint = weights(args)
@@ -120,7 +121,7 @@ def transcribe(args: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 
 def gpu(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port.bench.gpu import PEERS, bench_gpu
+    from benchmarks.gpu import PEERS, bench_gpu
 
     peers = chosen(args.peers, PEERS)
     name, checkpoint = weights(args)
@@ -146,26 +147,27 @@ def weights(args: argparse.Namespace) -> tuple[str, Any]:
 
 
 def ops(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port.bench.ops import bench_ops
+    from benchmarks.ops import bench_ops
+
     from whisper_port.checkpoints.named import dims_of
 
     return bench_ops(args.model, dims_of(args.model), **options)
 
 
 def startup(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port.bench.startup import bench_startup
+    from benchmarks.startup import bench_startup
 
     return bench_startup(args.model, args.audio, **options)
 
 
 def compile_(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port.bench.startup import bench_compile
+    from benchmarks.startup import bench_compile
 
     return bench_compile(args.model, args.audio, **options)
 
 
 def overhead(args: argparse.Namespace, options: dict[str, Any]) -> Any:
-    from whisper_port.bench.overhead import bench_overhead
+    from benchmarks.overhead import bench_overhead
 
     return bench_overhead(**options)
 
@@ -184,10 +186,11 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, dict[str, Any]], Any]] = {
 
 def main() -> int:
     args = arguments()
+    from benchmarks.chart import write_chart
+    from benchmarks.encoder_peers import PeerError, needs
+
     from fxmax.errors import FxmaxError
-    from whisper_port.audio import AudioError
-    from whisper_port.bench.chart import write_chart
-    from whisper_port.bench.encoder_peers import PeerError, needs
+    from whisper_port.audio.reading import AudioError
     from whisper_port.checkpoints import CheckpointError
 
     options = {"threads": args.threads, "quiet": args.quiet}

@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from _checkout import ROOT
+
+from fxmax.support.files import write_whole
+
 EPILOG = """\
 examples:
   python scripts/lower.py --model tiny.en
@@ -24,13 +28,7 @@ The exit status is 0 only if every tensor is bound and the error is within toler
 2 for an error that a message explains; 130 after Ctrl-C.
 """
 
-# Python puts scripts/ first, where numba (of openai-whisper) would take coverage.py for the package.
-HERE = Path(__file__).resolve().parent
-sys.path[:] = [str(HERE.parent), *(p for p in sys.path if Path(p or ".").resolve() != HERE)]
-
-from fxmax.files import write_whole  # noqa: E402 - after the path is set
-
-SAMPLE = Path(__file__).resolve().parent.parent / "whisper_port" / "assets" / "sample.wav"
+SAMPLE = ROOT / "whisper_port" / "assets" / "sample.wav"
 
 
 def arguments() -> argparse.Namespace:
@@ -79,9 +77,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
-    from fxmax.device import resolve
     from fxmax.errors import FxmaxError
-    from whisper_port.audio import AudioError
+    from fxmax.runtime.device import resolve
+    from whisper_port.audio.reading import AudioError
     from whisper_port.checkpoints import CheckpointError
 
     try:
@@ -100,9 +98,10 @@ def main() -> int:
 def prove(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from whisper_port import checkpoints, page
-    from whisper_port.audio import load_audio
-    from whisper_port.proof import prove_encoder
+    from whisper_port import checkpoints
+    from whisper_port.audio.reading import load_audio
+    from whisper_port.proof import page
+    from whisper_port.proof.encoder import prove_encoder
 
     audio_file = Path(args.audio) if args.audio else SAMPLE
     audio = load_audio(audio_file)
@@ -136,9 +135,9 @@ def look(args: argparse.Namespace) -> int:
     import fxmax
     from fxmax.viewer import write_page
     from whisper_port import checkpoints
-    from whisper_port.audio import load_audio
-    from whisper_port.encoder import lower_encoder_dry
-    from whisper_port.proof import log_mel
+    from whisper_port.audio.reading import load_audio
+    from whisper_port.modules.encoder import lower_encoder_dry
+    from whisper_port.proof.encoder import log_mel
 
     checkpoint = checkpoints.resolve(
         args.model, args.checkpoint, random_weights=args.random_weights, quiet=args.quiet
@@ -170,7 +169,7 @@ def look(args: argparse.Namespace) -> int:
 def emit(args: argparse.Namespace, dims: Any, state: dict[str, Any] | None) -> None:
     """Write the encoder's graph as a program, if that was asked for."""
     if args.emit is not None:
-        from whisper_port.encoder import lower_encoder_dry
+        from whisper_port.modules.encoder import lower_encoder_dry
 
         lowered = lower_encoder_dry(dims, state, sdpa=not args.no_sdpa, device=args.device, quiet=True)
         write_whole(args.emit, lowered.source())
@@ -180,8 +179,9 @@ def dry_run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from fxmax.api import LoweringError
-    from whisper_port import checkpoints, page
-    from whisper_port.encoder import lower_encoder_dry
+    from whisper_port import checkpoints
+    from whisper_port.modules.encoder import lower_encoder_dry
+    from whisper_port.proof import page
 
     if args.checkpoint or args.random_weights:
         checkpoint = checkpoints.resolve(

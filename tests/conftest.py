@@ -19,11 +19,11 @@ import torch
 from max.graph import Module
 
 import fxmax
-from fxmax import device as devices
-from fxmax.capture import capture
 from fxmax.compiled import Compiled, compile_module
 from fxmax.errors import FxmaxError
-from fxmax.lowering import Shared, lower
+from fxmax.frontend.capture import capture
+from fxmax.lowering.walk import Shared, lower
+from fxmax.runtime import device as devices
 
 pytest_plugins = ["speech"]  # Whisper's models and clips
 

@@ -11,9 +11,9 @@ import torch
 from max.graph import DeviceRef, Module, ops
 
 import fxmax
-from fxmax.capture import capture
 from fxmax.compiled import compile_module
-from fxmax.lowering import Shared
+from fxmax.frontend.capture import capture
+from fxmax.lowering.walk import Shared
 from fxmax.verification import Verification, Verifier
 
 aten = torch.ops.aten

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from whisper.model import Whisper
 
-from whisper_port.audio import load_audio
+from whisper_port.audio.reading import load_audio
 from whisper_port.checkpoints import Checkpoint, resolve
 from whisper_port.model import WhisperModel, compile_checkpoint
 

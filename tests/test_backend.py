@@ -10,7 +10,7 @@ from conftest import assert_same
 from torch import nn
 
 import fxmax
-from fxmax.backend import _fqn
+from fxmax.dynamo import _fqn
 
 
 class Model(nn.Module):

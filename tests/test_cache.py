@@ -11,8 +11,9 @@ import torch
 from click.testing import CliRunner
 
 import fxmax
-from fxmax import cache, runtime
 from fxmax.cli import cli
+from fxmax.runtime import graph_cache as cache
+from fxmax.runtime import program as runtime
 
 
 @pytest.fixture

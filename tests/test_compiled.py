@@ -183,7 +183,7 @@ def test_load_state_dict_swaps_without_a_compile(compiled: dict[str, Compiled], 
     def refuse(*args, **kwargs):
         raise AssertionError("load_state_dict must not compile")
 
-    monkeypatch.setattr("fxmax.runtime.compile_graph", refuse)
+    monkeypatch.setattr("fxmax.runtime.program.compile_graph", refuse)
     first, x = compiled["first"], torch.randn(2, 4)
     with torch.no_grad():
         first.load_state_dict(Affine(7).state_dict())

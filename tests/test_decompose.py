@@ -12,9 +12,9 @@ from conftest import Fn
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from fxmax.decompose import _op_by_op, decompose
-from fxmax.functionalize import LeftToTorchError, is_write
-from fxmax.table import default_table
+from fxmax.frontend.decompose import _op_by_op, decompose
+from fxmax.frontend.functionalize import LeftToTorchError, is_write
+from fxmax.rules import default_table
 
 
 class Counting(nn.Module):

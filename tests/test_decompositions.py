@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from fxmax.decompositions import OURS, decompositions
-from fxmax.table import default_table
+from fxmax.frontend.decompositions import OURS, decompositions
+from fxmax.rules import default_table
 
 aten = torch.ops.aten
 NAN = float("nan")

@@ -12,7 +12,7 @@ from whisper.model import AudioEncoder
 
 import fxmax
 from fxmax import Job
-from whisper_port.encoder import Float32Ends, in_16_bits
+from whisper_port.modules.encoder import Float32Ends, in_16_bits
 
 pytestmark = pytest.mark.skipif(not accelerator_count(), reason="there is no GPU here")
 

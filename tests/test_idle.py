@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fxmax.idle import drop_idle
+from fxmax.frontend.drop_noop_casts import drop_idle
 
 aten = torch.ops.aten
 

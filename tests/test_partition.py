@@ -11,7 +11,7 @@ from conftest import assert_same
 from torch import nn
 
 import fxmax
-from fxmax.partition import Partitioned
+from fxmax.torch_fallback import Partitioned
 
 
 class Mixed(nn.Module):

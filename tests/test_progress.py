@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from fxmax import progress
-from fxmax.progress import Progress
+from fxmax.support import progress
+from fxmax.support.progress import Progress
 
 
 class Terminal(io.StringIO):

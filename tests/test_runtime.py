@@ -10,7 +10,8 @@ from collections import namedtuple
 
 import pytest
 
-from fxmax import CompileError, runtime
+from fxmax import CompileError
+from fxmax.runtime import program as runtime
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fxmax import RuleError, RuleTable, default_table
-from fxmax.table import stub
+from fxmax.core.table import stub
 
 aten = torch.ops.aten
 

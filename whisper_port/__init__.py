@@ -22,26 +22,26 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from whisper_port.audio import AudioError, load_audio
+    from whisper_port.audio.reading import AudioError, load_audio
     from whisper_port.checkpoints import Checkpoint, CheckpointError
     from whisper_port.checkpoints import load as load_checkpoint
     from whisper_port.checkpoints import resolve as resolve_checkpoint
-    from whisper_port.encoder import lower_encoder
     from whisper_port.loading import load_model
     from whisper_port.model import WhisperModel
-    from whisper_port.transcribe import Transcription
+    from whisper_port.modules.encoder import lower_encoder
+    from whisper_port.transcription.sliding import Transcription
 
 _HOME = {
-    "AudioError": ("whisper_port.audio", "AudioError"),
-    "load_audio": ("whisper_port.audio", "load_audio"),
+    "AudioError": ("whisper_port.audio.reading", "AudioError"),
+    "load_audio": ("whisper_port.audio.reading", "load_audio"),
     "WhisperModel": ("whisper_port.model", "WhisperModel"),
     "load_model": ("whisper_port.loading", "load_model"),
-    "Transcription": ("whisper_port.transcribe", "Transcription"),
+    "Transcription": ("whisper_port.transcription.sliding", "Transcription"),
     "Checkpoint": ("whisper_port.checkpoints", "Checkpoint"),
     "CheckpointError": ("whisper_port.checkpoints", "CheckpointError"),
     "load_checkpoint": ("whisper_port.checkpoints", "load"),
     "resolve_checkpoint": ("whisper_port.checkpoints", "resolve"),
-    "lower_encoder": ("whisper_port.encoder", "lower_encoder"),
+    "lower_encoder": ("whisper_port.modules.encoder", "lower_encoder"),
 }
 
 

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import fxmax
-from fxmax import device as devices
 from fxmax.artifact.manifest import MANIFEST
-from fxmax.garbage import uncollected
-from whisper_port.numba_later import import_whisper
+from fxmax.runtime import device as devices
+from fxmax.support.gc_pause import uncollected
+from whisper_port.compat.lazy_numba import import_whisper
 
 if TYPE_CHECKING:
     from whisper_port.model import WhisperModel
@@ -62,7 +62,7 @@ def load_model(
         graphs = pool.submit(fxmax.load_all, path)
         with imports():
             import_whisper()  # and torch: over a second
-            from whisper_port import artifact
+            from whisper_port.engine import saved as artifact
 
         return artifact.from_graphs(graphs.result(), path, device)
 

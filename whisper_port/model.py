@@ -16,12 +16,13 @@ from max.graph import DeviceRef
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import ModelDimensions
 
-from fxmax import device as devices
-from whisper_port import artifact, warm
+from fxmax.runtime import device as devices
 from whisper_port.checkpoints import Checkpoint, resolve
-from whisper_port.decode import decode
-from whisper_port.dropin import Decoder, Encoder, KeysValues, Scores
-from whisper_port.inference import Engine, Graph, Graphs, Sequences, Windows, host
+from whisper_port.compat.openai_objects import Decoder, Encoder, KeysValues, Scores
+from whisper_port.decoding.task import decode
+from whisper_port.engine import saved as artifact
+from whisper_port.engine import warm_start as warm
+from whisper_port.engine.engine import Engine, Graph, Graphs, Sequences, Windows, host
 
 
 def from_checkpoint(
@@ -48,7 +49,7 @@ def compile_checkpoint(
     checkpoint: Checkpoint, device: str = "auto", *, dtype: str | None = None, quiet: bool = False
 ) -> WhisperModel:
     """A checkpoint that was read before, lowered and compiled, whatever earlier processes have done."""
-    from whisper_port.graphs import compile_graphs  # what lowers is not needed where nothing is
+    from whisper_port.engine.graphs import compile_graphs  # what lowers is not needed where nothing is
 
     torch_model = checkpoint.build()
     graphs = compile_graphs(torch_model, device=device, dtype=dtype, quiet=quiet)
@@ -180,7 +181,7 @@ class WhisperModel:
         Raises:
             AudioError: it can't be read as audio. ValueError: an option is wrong; before any long work.
         """
-        from whisper_port.batched import start
+        from whisper_port.transcription.batched import start
 
         run = start(self, audio, batch_size, **options)
         for _ in run:
@@ -189,6 +190,6 @@ class WhisperModel:
 
     def segments(self, audio: Any, *, batch_size: int | None = None, **options: Any) -> Iterator[Any]:
         """The segments of `transcribe`, dicts, as they come."""
-        from whisper_port.batched import start
+        from whisper_port.transcription.batched import start
 
         return start(self, audio, batch_size, **options)

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fxmax import files
 from fxmax.errors import ArtifactError
-from fxmax.machine import Target
-from fxmax.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
-from fxmax.structure import Tree
+from fxmax.runtime.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
+from fxmax.runtime.target import Target
+from fxmax.runtime.tree import Tree
+from fxmax.support import files
 
 FORMAT_VERSION = 1
 MANIFEST, PROGRAM, WEIGHTS, CHECKSUMS = "manifest.json", "program.mef", "weights.safetensors", "SHA256SUMS"

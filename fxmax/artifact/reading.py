@@ -14,9 +14,7 @@ from max.engine import read
 from max.graph import DeviceRef
 from max.graph.weights import SafetensorWeights
 
-from fxmax import device as devices
-from fxmax import structure
-from fxmax.arguments import Arguments
+from fxmax.artifact.graph_text import compile_again
 from fxmax.artifact.manifest import (
     PROGRAM,
     WEIGHTS,
@@ -27,12 +25,14 @@ from fxmax.artifact.manifest import (
     read_manifest,
     sha256,
 )
-from fxmax.artifact.recompile import compile_again
 from fxmax.errors import ArtifactError, DeviceError, InputError, WeightError
-from fxmax.kernels.panels import PACKINGS
-from fxmax.machine import target_of
-from fxmax.runtime import Program, Runner, write_back
-from fxmax.signature import TensorSpec
+from fxmax.kernels.packing import PACKINGS
+from fxmax.runtime import device as devices
+from fxmax.runtime import tree as structure
+from fxmax.runtime.call_arguments import Arguments
+from fxmax.runtime.program import Program, Runner, write_back
+from fxmax.runtime.signature import TensorSpec
+from fxmax.runtime.target import target_of
 
 NARROW = ("float16", "bfloat16")  # computed in float32 on the CPU
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch.utils import _pytree as pytree
 
 import fxmax
-from fxmax.artifact import recompile
+from fxmax.artifact import graph_text as recompile
 from fxmax.artifact.manifest import (
     CHECKSUMS,
     MANIFEST,
@@ -30,11 +30,11 @@ from fxmax.artifact.manifest import (
     sha256,
 )
 from fxmax.compiled import Compiled
+from fxmax.core.weights import Slot
 from fxmax.errors import ArtifactError
-from fxmax.kernels.panels import PACKINGS, SMALLER
-from fxmax.machine import target_of
-from fxmax.structure import Tree
-from fxmax.weights import Slot
+from fxmax.kernels.packing import PACKINGS, SMALLER
+from fxmax.runtime.target import target_of
+from fxmax.runtime.tree import Tree
 
 
 def save(

@@ -14,10 +14,10 @@ from fxmax.cli.bench import bench
 from fxmax.cli.cache import cache
 from fxmax.cli.paths import OutFile
 from fxmax.cli.profile import profile
-from fxmax.files import write_whole
+from fxmax.support.files import write_whole
 
 if TYPE_CHECKING:
-    from fxmax.targets import Given
+    from fxmax.cli.target import Given
 
 EXAMPLES = """
 \b
@@ -189,7 +189,7 @@ cli.add_command(profile)
 
 
 def _given(target: str, dynamic: tuple[str, ...]) -> Given:
-    from fxmax.targets import given
+    from fxmax.cli.target import given
 
     return given(target, dynamic)
 

@@ -28,7 +28,7 @@ def bench(target: str, runs: int, device: str, dtype: str | None, as_json: bool,
     import torch
 
     import fxmax
-    from fxmax.targets import given
+    from fxmax.cli.target import given
 
     module, args, kwargs = given(target).call
     module.eval()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from fxmax import cache as kept
+from fxmax.runtime import graph_cache as kept
 
 
 @click.group()

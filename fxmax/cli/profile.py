@@ -30,7 +30,7 @@ def profile(
 ) -> int:
     """Time every node of a module on MAX, compiled and run alone, and the module whole."""
     import fxmax
-    from fxmax.targets import given
+    from fxmax.cli.target import given
 
     result = fxmax.profile(*given(target).call, runs=runs, device=device, dtype=dtype, quiet=quiet)
     click.echo(result.json() if as_json else result.text(top))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
-import fxmax.fused
+import fxmax.fx.custom_ops  # noqa: F401 - defines the ops
+from fxmax.core.table import RuleTable
 from fxmax.errors import FxmaxError
+from fxmax.fx.edit import rename_outputs
+from fxmax.passes.attention_heads_first import heads_attention
 from fxmax.passes.attention_layout import attention_layout
 from fxmax.passes.cached_attention import cached_attention
 from fxmax.passes.complex_pairs import complex_pairs
@@ -19,17 +21,12 @@ from fxmax.passes.drop_asserts import drop_asserts
 from fxmax.passes.fold_permutes import fold_permutes
 from fxmax.passes.fuse_conv import fuse_conv
 from fxmax.passes.fuse_linear import fuse_linear
-from fxmax.passes.heads_attention import heads_attention
 from fxmax.passes.items_as_tensors import items_as_tensors
 from fxmax.passes.linear_layout import linear_layout
-from fxmax.passes.rewrite import rename_outputs
-from fxmax.passes.row_products import row_products
+from fxmax.passes.matmul_transposed import row_products
 from fxmax.passes.strassen import strassen
-from fxmax.table import RuleTable
 
 Pass = Callable[[ExportedProgram], None]
-
-OWN_RULES = Path(fxmax.__path__[0]) / "rules"
 
 PASSES: dict[str, Pass] = {
     "drop_asserts": drop_asserts,
@@ -120,7 +117,6 @@ def run_passes(program: ExportedProgram, table: RuleTable, names: Sequence[str] 
 
 
 def _built_in(table: RuleTable, op: OpOverload) -> bool:
-    """Whether fxmax's own code lowers `op`; the file tells, since a wrapper may copy `__module__`."""
+    """Whether one of fxmax's own rules lowers `op`."""
     rule = table.get(op)
-    code = None if rule is None else getattr(rule.fn, "__code__", None)
-    return code is not None and Path(code.co_filename).parent == OWN_RULES
+    return rule is not None and rule.builtin

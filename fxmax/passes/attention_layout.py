@@ -8,7 +8,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.passes.rewrite import emit, permutation, plain_attention, rank, replace, sizes
+from fxmax.fx.edit import emit, permutation, plain_attention, rank, replace, sizes
 
 aten = torch.ops.aten
 SWAP = [0, 2, 1, 3]

@@ -8,16 +8,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.passes.rewrite import (
-    arguments,
-    calls,
-    emit,
-    mutated_inputs,
-    plain_attention,
-    rank,
-    replace,
-    sizes,
-)
+from fxmax.fx.edit import arguments, calls, emit, mutated_inputs, plain_attention, rank, replace, sizes
 
 aten = torch.ops.aten
 CASTS = (aten.to.dtype, aten._to_copy.default)

@@ -16,7 +16,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Node
 from torch.fx.node import map_arg
 
-from fxmax.passes.rewrite import arguments, emit, parameters, replace, sizes
+from fxmax.fx.edit import arguments, emit, parameters, replace, sizes
 
 aten = torch.ops.aten
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.export import ExportedProgram
 
-from fxmax.passes.rewrite import arguments, calls, emit, parameters, rank, replace
+from fxmax.fx.edit import arguments, calls, emit, parameters, rank, replace
 
 aten = torch.ops.aten
 

@@ -8,7 +8,7 @@ import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
-from fxmax.passes.rewrite import calls, emit, permutation, replace
+from fxmax.fx.edit import calls, emit, permutation, replace
 
 aten = torch.ops.aten
 POINTWISE = (aten.gelu.default, aten.relu.default, aten.silu.default, aten.tanh.default, aten.sigmoid.default)

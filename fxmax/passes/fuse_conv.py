@@ -9,8 +9,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.passes.followers import absorb, activation, addend, only_user
-from fxmax.passes.rewrite import arguments, calls, emit, rank, replace
+from fxmax.fx.edit import arguments, calls, emit, rank, replace
+from fxmax.passes.lib.epilogue import absorb, activation, addend, only_user
 
 aten = torch.ops.aten
 NORMS = (aten._native_batch_norm_legit_no_training.default, aten.batch_norm.default)

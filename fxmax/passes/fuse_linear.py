@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.export import ExportedProgram
 
-from fxmax.passes.followers import absorb, activation, addend, only_user
-from fxmax.passes.rewrite import arguments, calls, emit, parameters, rank, replace
+from fxmax.fx.edit import arguments, calls, emit, parameters, rank, replace
+from fxmax.passes.lib.epilogue import absorb, activation, addend, only_user
 
 aten = torch.ops.aten
 fused = torch.ops.fxmax

@@ -8,7 +8,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.passes.rewrite import arguments, calls, emit, rank, replace
+from fxmax.fx.edit import arguments, calls, emit, rank, replace
 
 aten = torch.ops.aten
 

@@ -13,8 +13,8 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from fxmax.kernels.panels import BLOCK, PANEL
-from fxmax.passes.rewrite import arguments, calls, emit, parameters, rank, replace
+from fxmax.fx.edit import arguments, calls, emit, parameters, rank, replace
+from fxmax.kernels.packing import BLOCK, PANEL
 
 LEAST = 256
 """Rows, features in and features out: below it, the sums cost what they save."""

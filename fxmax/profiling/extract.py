@@ -22,7 +22,7 @@ from torch.export.graph_signature import (
 )
 from torch.utils import _pytree as pytree
 
-from fxmax.capture import Captured
+from fxmax.frontend.capture import Captured
 
 
 class Extractor:

@@ -10,17 +10,17 @@ from max.graph import DeviceRef, Module
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
-from fxmax import lowering
-from fxmax.boundary import boundary_of
-from fxmax.capture import Captured, capture
 from fxmax.compiled import arguments_of
-from fxmax.dtypes import Symbols
+from fxmax.core.table import RuleTable
+from fxmax.core.types import Symbols
+from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
-from fxmax.lowering import Lowered
+from fxmax.frontend.capture import Captured, capture
+from fxmax.lowering import walk as lowering
+from fxmax.lowering.boundary import boundary_of
+from fxmax.lowering.walk import Lowered
 from fxmax.profiling.extract import Extractor, is_view
-from fxmax.table import RuleTable
-from fxmax.verification.walk import placeholders
-from fxmax.weights import Weights
+from fxmax.verification.reference import placeholders
 
 WHOLE, IDLE = "the whole", "idle"  # keys beside the names of nodes
 

@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from fxmax import device as devices
-from fxmax.capture import capture
 from fxmax.compiled import Compiled, compile_module
+from fxmax.core.table import RuleTable
+from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError
-from fxmax.lowering import Lowered
+from fxmax.frontend.capture import capture
+from fxmax.lowering.walk import Lowered
 from fxmax.profiling.graphs import IDLE, WHOLE, Graphs, check_fixed
 from fxmax.profiling.result import NodeTime, Profile
-from fxmax.progress import Progress
 from fxmax.report import NodeRecord
-from fxmax.rules.int8 import quantized
-from fxmax.table import RuleTable, default_table
-from fxmax.verification.walk import given_inputs
-from fxmax.weights import Weights
+from fxmax.rules import default_table
+from fxmax.rules.quantized_linear import quantized
+from fxmax.runtime import device as devices
+from fxmax.support.progress import Progress
+from fxmax.verification.reference import given_inputs
 
 WARM_UP = 3
 LONGEST = 1.0  # seconds of timed runs of one graph; fewer runs than asked for, where it is slow

@@ -1,34 +1,71 @@
-"""The built-in rules, one family a file. Importing this package fills the default table."""
+"""The built-in rules, one family a file, and the table that they fill.
 
+Every file here registers rules by importing `fxmax.core.table.rule`; what several share is in `lib/`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from torch._ops import OpOverload
+
+from fxmax.core.table import BUILTIN, RuleFn, RuleTable
 from fxmax.rules import (  # noqa: F401
     activation,
     arithmetic,
     arrange,
     attention,
-    bag,
-    cached,
     compare,
+    concat_split,
     conv,
-    conv1d,
-    copies,
-    create,
+    conv1d_channels_last,
+    copy_cast,
+    creation,
+    data_dependent,
     distance,
-    fused,
+    embedding_bag,
     fused_attention,
-    grouped,
-    index,
-    join,
-    linear,
-    nonzero,
+    fused_linear,
+    gather,
+    grouped_mm,
+    kv_cache,
+    matmul,
     norm,
     pad,
     pool,
     reduce,
     resize,
     scatter,
-    shape,
     slices,
     softmax,
     sort,
     unary,
+    views,
 )
+from fxmax.rules.grouped_mm import register_loaded
+
+
+def default_table() -> RuleTable:
+    """The built-in rules, then those of installed packages (entry-point group `fxmax.rules`)."""
+    _load_plugins()
+    register_loaded(BUILTIN)
+    return BUILTIN
+
+
+@functools.cache
+def _load_plugins() -> None:
+    for plugin in entry_points(group="fxmax.rules"):
+        plugin.load()
+
+
+def rule(
+    *targets: OpOverload,
+    override: bool = False,
+    relays: tuple[str, ...] = (),
+    kernels: Path | None = None,
+) -> Callable[[RuleFn], RuleFn]:
+    """Register a rule of your own in the default table; see `RuleTable.rule`."""
+    return BUILTIN.rule(*targets, override=override, relays=relays, kernels=kernels)

@@ -9,13 +9,13 @@ from max.dtype import DType
 from max.graph import TensorValue, ops
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
-from fxmax.context import Context
+from fxmax.core.context import Context
+from fxmax.core.table import rule
 from fxmax.errors import Declined
 from fxmax.rules.arithmetic import maximum, minimum
-from fxmax.rules.elementwise import elementwise, less, scalar
-from fxmax.rules.helpers import tensor
+from fxmax.rules.lib.promotion import elementwise, less, scalar
+from fxmax.rules.lib.values import tensor
 from fxmax.rules.unary import exp
-from fxmax.table import rule
 
 aten = torch.ops.aten
 

@@ -11,10 +11,12 @@ from max.graph import TensorValue, ops
 from max.graph.ops.elementwise import _trunc_div as quotient  # integers, toward zero
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
-from fxmax.context import Context
-from fxmax.kernels import ELEMENTWISE
-from fxmax.rules import folding
-from fxmax.rules.elementwise import (
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.kernels.build import ELEMENTWISE
+from fxmax.rules.lib import max_folding as folding
+from fxmax.rules.lib.max_folding import nothing_of
+from fxmax.rules.lib.promotion import (
     broadcasting,
     computed,
     elementwise,
@@ -26,9 +28,7 @@ from fxmax.rules.elementwise import (
     of_bool,
     scalar,
 )
-from fxmax.rules.folding import nothing_of
-from fxmax.rules.helpers import broadcast, cast, tensor
-from fxmax.table import rule
+from fxmax.rules.lib.values import broadcast, cast, tensor
 
 aten = torch.ops.aten
 

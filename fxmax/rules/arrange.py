@@ -9,11 +9,11 @@ import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
 
-from fxmax.context import Context
+from fxmax.core.context import Context
+from fxmax.core.table import rule
 from fxmax.errors import Declined
-from fxmax.rules.helpers import axis
-from fxmax.rules.sizes import along, has_zero, is_static, positions, product_of, take
-from fxmax.table import rule
+from fxmax.rules.lib.sizes import along, has_zero, is_static, positions, product_of, take
+from fxmax.rules.lib.values import axis
 
 aten = torch.ops.aten
 

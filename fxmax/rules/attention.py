@@ -13,13 +13,13 @@ import torch
 from max.dtype import DType
 from max.graph import Dim, TensorValue, ops
 
-from fxmax.context import Context
+from fxmax.core.context import Context
+from fxmax.core.table import rule
 from fxmax.errors import Declined
-from fxmax.kernels import GEMM
-from fxmax.rules.helpers import cast, tensor
-from fxmax.rules.precise import matmul
-from fxmax.rules.sizes import positions
-from fxmax.table import rule
+from fxmax.kernels.build import GEMM
+from fxmax.rules.lib.matmul import matmul
+from fxmax.rules.lib.sizes import positions
+from fxmax.rules.lib.values import cast, tensor
 
 aten = torch.ops.aten
 

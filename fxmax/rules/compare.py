@@ -7,9 +7,10 @@ from max.dtype import DType
 from max.graph import TensorValue, ops
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
-from fxmax.context import Context
-from fxmax.kernels import ELEMENTWISE
-from fxmax.rules.elementwise import (
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.kernels.build import ELEMENTWISE
+from fxmax.rules.lib.promotion import (
     Lowering,
     broadcasting,
     elementwise,
@@ -20,8 +21,7 @@ from fxmax.rules.elementwise import (
     of_bool,
     scalar,
 )
-from fxmax.rules.helpers import cast
-from fxmax.table import rule
+from fxmax.rules.lib.values import cast
 
 aten = torch.ops.aten
 

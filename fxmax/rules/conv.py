@@ -19,17 +19,17 @@ import torch
 from max.dtype import DType
 from max.graph import Dim, TensorValue, ops
 
-from fxmax.context import Context, PendingWeight
+from fxmax.core.context import Context, PendingWeight
+from fxmax.core.table import rule
 from fxmax.errors import Declined
-from fxmax.kernels import GEMM
-from fxmax.rules.conv_kernel import Norm, Settings, by_kernel
-from fxmax.rules.fused import ACTIVATIONS
-from fxmax.rules.helpers import static
+from fxmax.kernels.build import GEMM
+from fxmax.rules.fused_linear import ACTIVATIONS
+from fxmax.rules.lib.conv_as_matmul import by_windows
+from fxmax.rules.lib.conv_kernel import Norm, Settings, by_kernel
+from fxmax.rules.lib.sizes import has_zero, take
+from fxmax.rules.lib.values import static
 from fxmax.rules.norm import by_statistics
 from fxmax.rules.pad import padded
-from fxmax.rules.sizes import has_zero, take
-from fxmax.rules.windows import by_windows
-from fxmax.table import rule
 
 aten = torch.ops.aten
 Weight: TypeAlias = TensorValue | PendingWeight

@@ -9,10 +9,10 @@ import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
 
-from fxmax.context import Context
-from fxmax.rules.helpers import cast, static, tensor
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.rules.lib.values import cast, static, tensor
 from fxmax.rules.reduce import is_empty, norm, reduced
-from fxmax.table import rule
 
 aten = torch.ops.aten
 

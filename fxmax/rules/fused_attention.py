@@ -1,4 +1,4 @@
-"""The fused attentions that passes put in (`fxmax.fused`), on our Mojo kernel for float32 on the CPU.
+"""The fused attentions that passes put in (`fxmax.fx.custom_ops`), on our Mojo kernel for float32 on the CPU.
 
 Elsewhere they are composed of MAX's own ops, or on a GPU left to MAX's flash attention.
 """
@@ -12,16 +12,16 @@ import torch
 from max.dtype import DType
 from max.graph import DeviceRef, TensorType, TensorValue, ops
 
-import fxmax.fused  # noqa: F401 - defines the ops
-from fxmax.context import Context
-from fxmax.kernels import GEMM
+import fxmax.fx.custom_ops  # noqa: F401 - defines the ops
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.kernels.build import GEMM
 from fxmax.rules.attention import scaled_dot_product_attention
-from fxmax.rules.cached import VECTOR
-from fxmax.rules.helpers import cast
+from fxmax.rules.kv_cache import VECTOR
+from fxmax.rules.lib.matmul import matmul
+from fxmax.rules.lib.sizes import has_zero, is_static, take
+from fxmax.rules.lib.values import cast
 from fxmax.rules.pad import padded
-from fxmax.rules.precise import matmul
-from fxmax.rules.sizes import has_zero, is_static, take
-from fxmax.table import rule
 
 FLASH_WIDTHS = (64, 128)  # of a head
 FLASH_ROWS = 128  # of a tile of queries, or a multiple

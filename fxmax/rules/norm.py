@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from max.graph import TensorValue, ops
 
-from fxmax.context import Context
-from fxmax.kernels import ROWS
-from fxmax.rules.elementwise import broadcasting
-from fxmax.rules.helpers import cast
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.kernels.build import ROWS
+from fxmax.rules.lib.promotion import broadcasting
+from fxmax.rules.lib.sizes import has_zero, product_of
+from fxmax.rules.lib.values import cast
 from fxmax.rules.reduce import keepdim
-from fxmax.rules.sizes import has_zero, product_of
-from fxmax.table import rule
 
 aten = torch.ops.aten
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from max.graph import Dim, TensorValue, ops
 
-from fxmax.context import Context
-from fxmax.rules.helpers import number
-from fxmax.rules.sizes import has_zero, is_static, take
-from fxmax.table import rule
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.rules.lib.sizes import has_zero, is_static, take
+from fxmax.rules.lib.values import number
 
 aten = torch.ops.aten
 

@@ -14,11 +14,11 @@ import torch
 from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
-from fxmax.context import Context
+from fxmax.core.context import Context
+from fxmax.core.table import rule
 from fxmax.errors import HostOnly
-from fxmax.kernels import WINDOWS
-from fxmax.rules.sizes import has_zero, product_of
-from fxmax.table import rule
+from fxmax.kernels.build import WINDOWS
+from fxmax.rules.lib.sizes import has_zero, product_of
 
 aten = torch.ops.aten
 SPACE: dict[Any, int] = {

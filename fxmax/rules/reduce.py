@@ -10,13 +10,13 @@ import torch
 from max.dtype import DType
 from max.graph import Dim, StaticDim, TensorValue, ops
 
-from fxmax.context import Context
-from fxmax.mlir import is_broadcast
-from fxmax.rules.create import filled
-from fxmax.rules.elementwise import is_nan, not_equal, scalar
-from fxmax.rules.helpers import axes, cast, tensor
+from fxmax.core.context import Context
+from fxmax.core.mlir_access import is_broadcast
+from fxmax.core.table import rule
+from fxmax.rules.creation import filled
+from fxmax.rules.lib.promotion import is_nan, not_equal, scalar
+from fxmax.rules.lib.values import axes, cast, tensor
 from fxmax.rules.unary import exp
-from fxmax.table import rule
 
 aten = torch.ops.aten
 Dims = int | Sequence[int] | None

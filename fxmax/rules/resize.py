@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from max.graph import TensorValue, ops
 
-from fxmax.context import Context
-from fxmax.kernels import GEMM
-from fxmax.rules.helpers import static
-from fxmax.rules.precise import matmul
-from fxmax.table import rule
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.kernels.build import GEMM
+from fxmax.rules.lib.matmul import matmul
+from fxmax.rules.lib.values import static
 
 aten = torch.ops.aten
 

@@ -9,13 +9,13 @@ import torch
 from max.dtype import DType
 from max.graph import BufferValue, TensorValue, ops
 
-from fxmax.context import Context
+from fxmax.core.context import Context
+from fxmax.core.table import rule
 from fxmax.errors import Declined
-from fxmax.rules.helpers import axis, broadcast, cast, number
-from fxmax.rules.index import advanced, joined, wrapped
-from fxmax.rules.nonzero import unmasked
-from fxmax.rules.sizes import has_zero, is_static, take
-from fxmax.table import rule
+from fxmax.rules.data_dependent import unmasked
+from fxmax.rules.gather import advanced, joined, wrapped
+from fxmax.rules.lib.sizes import has_zero, is_static, take
+from fxmax.rules.lib.values import axis, broadcast, cast, number
 
 aten = torch.ops.aten
 Scatter = Callable[..., TensorValue]

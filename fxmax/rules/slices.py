@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from max.graph import BufferValue, Dim, TensorValue, ops
 
-from fxmax.context import Context
-from fxmax.rules.helpers import axis, cast, static
-from fxmax.rules.sizes import along, clamped, from_front, has_zero, is_static, positions, take
-from fxmax.table import rule
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.rules.lib.sizes import along, clamped, from_front, has_zero, is_static, positions, take
+from fxmax.rules.lib.values import axis, cast, static
 
 aten = torch.ops.aten
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import torch
 from max.graph import TensorValue, ops
 
-from fxmax.context import Context
-from fxmax.rules.elementwise import is_nan
-from fxmax.rules.helpers import axis, cast
-from fxmax.rules.sizes import has_zero
-from fxmax.table import rule
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.rules.lib.promotion import is_nan
+from fxmax.rules.lib.sizes import has_zero
+from fxmax.rules.lib.values import axis, cast
 
 aten = torch.ops.aten
 

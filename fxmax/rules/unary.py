@@ -10,11 +10,11 @@ from max.dtype import DType
 from max.graph import TensorValue, ops
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
-from fxmax.context import Context
-from fxmax.kernels import ELEMENTWISE
-from fxmax.rules.elementwise import elementwise, is_nan, keeping_nan, less, libm, scalar
-from fxmax.rules.helpers import cast
-from fxmax.table import rule
+from fxmax.core.context import Context
+from fxmax.core.table import rule
+from fxmax.kernels.build import ELEMENTWISE
+from fxmax.rules.lib.promotion import elementwise, is_nan, keeping_nan, less, libm, scalar
+from fxmax.rules.lib.values import cast
 
 aten = torch.ops.aten
 

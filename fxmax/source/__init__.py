@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fxmax.lowering import Lowered
+    from fxmax.lowering.walk import Lowered
 
 
 def source(lowered: Lowered) -> str:
@@ -31,8 +31,8 @@ def source(lowered: Lowered) -> str:
 
 def _without_fused(lowered: Lowered) -> Lowered:
     """`lowered`, or the same module lowered without the passes that put fused ops in."""
-    from fxmax.capture import capture
-    from fxmax.lowering import lower
+    from fxmax.frontend.capture import capture
+    from fxmax.lowering.walk import lower
 
     captured = lowered.captured
     targets = {n.target for n in captured.program.graph.nodes if n.op == "call_function"}

@@ -20,10 +20,10 @@ from max.dtype import DType
 from max.graph import BufferType, Graph, TensorType, ops
 from max.graph.value import Value
 
-from fxmax.lowering import Lowered, Lowerer
-from fxmax.provenance import module_path, source
+from fxmax.core.weights import Slot, Transform
+from fxmax.fx.provenance import module_path, source
+from fxmax.lowering.walk import Lowered, Lowerer
 from fxmax.report import Source
-from fxmax.weights import Slot, Transform
 
 
 @dataclass

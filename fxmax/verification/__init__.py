@@ -1,7 +1,7 @@
 """Where does a lowered graph first go wrong? Every node on MAX against torch, one by one.
 
-`taps.py` makes the nodes extra outputs of the graph, `walk.py` runs torch next to them,
-`rounding.py` derives how far apart they may be, `verifier.py` puts it together, `bisect.py` finds a
+`taps.py` makes the nodes extra outputs of the graph, `reference.py` runs torch next to them,
+`tolerances/` derives how far apart they may be, `verifier.py` puts it together, `bisect.py` finds a
 fault that hides while it is watched. See docs/verify.md.
 """
 

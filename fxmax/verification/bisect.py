@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fxmax.capture import Captured
-from fxmax.progress import Progress
-from fxmax.table import RuleTable
+from fxmax.core.table import RuleTable
+from fxmax.core.weights import Weights
+from fxmax.frontend.capture import Captured
+from fxmax.support.progress import Progress
 from fxmax.verification.result import Verification
 from fxmax.verification.taps import tappable
 from fxmax.verification.verifier import COMPILING, Verifier
-from fxmax.weights import Weights
 
 PROBES = 3
 

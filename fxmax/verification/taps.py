@@ -10,12 +10,12 @@ from max._mlir_context import in_default_mlir_context
 from max.graph import DeviceRef, TensorValue
 from torch.utils import _pytree as pytree
 
-from fxmax.capture import Captured
 from fxmax.compiled import Compiled
-from fxmax.lowering import Lowered, Lowerer, Shared
-from fxmax.provenance import module_path
-from fxmax.signature import OutputSpec
-from fxmax.table import RuleTable
+from fxmax.core.table import RuleTable
+from fxmax.frontend.capture import Captured
+from fxmax.fx.provenance import module_path
+from fxmax.lowering.walk import Lowered, Lowerer, Shared
+from fxmax.runtime.signature import OutputSpec
 
 
 def tappable(captured: Captured, level: str = "node") -> list[str]:

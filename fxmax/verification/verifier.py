@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from fxmax import device as devices
-from fxmax.capture import Captured, capture
 from fxmax.compiled import Compiled, bind, compile_lowered
-from fxmax.dtypes import TO_TORCH, compute_dtype
+from fxmax.core.table import RuleTable
+from fxmax.core.types import TO_TORCH, compute_dtype
+from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
-from fxmax.lowering import Lowered
-from fxmax.progress import Progress
-from fxmax.table import RuleTable, default_table
-from fxmax.verification.numbers import check_node, distance
+from fxmax.frontend.capture import Captured, capture
+from fxmax.lowering.walk import Lowered
+from fxmax.rules import default_table
+from fxmax.runtime import device as devices
+from fxmax.support.progress import Progress
+from fxmax.verification.distance import check_node, distance
+from fxmax.verification.reference import Walk, Walks, given_inputs, lifted, placeholders
 from fxmax.verification.result import Input, NodeCheck, Verification
 from fxmax.verification.taps import lower_tapped, run_tapped, tappable
-from fxmax.verification.walk import Walk, Walks, given_inputs, lifted, placeholders
-from fxmax.weights import Weights
 
 Level = Literal["node", "module"]
 REFERENCES = {"float32": torch.float32, "float64": torch.float64}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxmax.errors import FxmaxError
-from fxmax.files import write_whole
+from fxmax.support.files import write_whole
 from fxmax.viewer.layout import lay_out
 
 if TYPE_CHECKING:

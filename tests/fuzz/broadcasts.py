@@ -1,7 +1,7 @@
 """Random programs on sizes that vary: what is broadcast, computed with, and broadcast again.
 
 A value's sizes are letters, (b, n, k), or 1: they are drawn before any tensor is there, so that one program
-runs at all sizes. See `fxmax/settled.py` for what such programs found.
+runs at all sizes. See `fxmax/lowering/broadcast_workaround.py` for what such programs found.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import fxmax
-from fxmax.kernels.panels import PACKINGS
+from fxmax.kernels.packing import PACKINGS
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import fxmax
-from fxmax.kernels.panels import GROUP, PACKINGS, SMALLER, rounded, scales
-from fxmax.rules import int8
+from fxmax.kernels.packing import GROUP, PACKINGS, SMALLER, rounded, scales
+from fxmax.rules import quantized_linear as int8
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 

@@ -10,8 +10,8 @@ from conftest import Fn
 from torch import Tensor
 
 import fxmax
-from fxmax.capture import Captured, capture
-from fxmax.table import default_table
+from fxmax.frontend.capture import Captured, capture
+from fxmax.rules import default_table
 
 ITEM = torch.ops.aten._local_scalar_dense.default
 X, AT = torch.randn(3, 4), torch.tensor([2, 1])

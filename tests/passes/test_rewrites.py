@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import fxmax
-from fxmax.capture import capture
+from fxmax.frontend.capture import capture
 from fxmax.passes import PASSES
 
 

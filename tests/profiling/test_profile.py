@@ -11,12 +11,12 @@ from torch import nn
 from torch.export.graph_signature import OutputKind
 
 import fxmax
-from fxmax.capture import capture
 from fxmax.compiled import compile_module
+from fxmax.frontend.capture import capture
 from fxmax.profiling import Profile
 from fxmax.profiling.graphs import Graphs
-from fxmax.table import default_table
-from fxmax.verification.walk import Walk, given_inputs, placeholders
+from fxmax.rules import default_table
+from fxmax.verification.reference import Walk, given_inputs, placeholders
 
 
 class Block(nn.Module):

@@ -1,4 +1,4 @@
-"""Elementwise ops of sizes that vary, broadcast twice, which MAX alone gets wrong: see fxmax/settled.py."""
+"""Elementwise ops of sizes that vary, broadcast twice: MAX alone gets them wrong (broadcast_workaround)."""
 
 from __future__ import annotations
 

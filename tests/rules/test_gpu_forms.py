@@ -13,9 +13,9 @@ from max.graph import ops
 
 import fxmax
 from fxmax import Job, RuleTable
-from fxmax.kernels import ELEMENTWISE, GEMM
-from fxmax.rules.precise import parts
-from fxmax.rules.windows import by_windows
+from fxmax.kernels.build import ELEMENTWISE, GEMM
+from fxmax.rules.lib.conv_as_matmul import by_windows
+from fxmax.rules.lib.matmul import parts
 
 aten = torch.ops.aten
 

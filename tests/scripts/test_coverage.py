@@ -1,4 +1,4 @@
-"""scripts/coverage.py: the page follows the table, and --check hears of it when it does not."""
+"""scripts/op_coverage.py: the page follows the table, and --check hears of it when it does not."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import fxmax
-from fxmax.core_aten import EXCLUDED, core_overloads
+from fxmax.coverage import EXCLUDED, core_overloads
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "coverage.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "op_coverage.py"
 aten = torch.ops.aten
 
 
@@ -27,7 +27,7 @@ def coverage(tmp_path, monkeypatch):
         monkeypatch.setattr(module, name, value)
 
     def call(*options):
-        monkeypatch.setattr(sys, "argv", ["coverage.py", *options])
+        monkeypatch.setattr(sys, "argv", ["op_coverage.py", *options])
         return module.main()
 
     module.call = call

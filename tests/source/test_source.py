@@ -10,7 +10,7 @@ from torch import nn
 from whisper.model import AudioEncoder
 
 import fxmax
-from fxmax.lowering import lower
+from fxmax.lowering.walk import lower
 
 
 class Cache(nn.Module):

@@ -9,7 +9,7 @@ from faults import Fault, Suite
 from torch import nn
 from whisper.model import AudioEncoder
 
-import fxmax.fused  # noqa: F401 - defines its ops
+import fxmax.fx.custom_ops  # noqa: F401 - defines its ops
 
 aten = torch.ops.aten
 pytestmark = pytest.mark.slow

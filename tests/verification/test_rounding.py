@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fxmax.lowering import bind
-from fxmax.verification.rounding import tolerance
+from fxmax.lowering.walk import bind
+from fxmax.verification.tolerances.derive import tolerance
 
 aten = torch.ops.aten
 U = torch.finfo(torch.float32).eps / 2

@@ -12,8 +12,8 @@ import torch
 import whisper
 from speech import CLIPS, SAMPLE
 
-from whisper_port.audio import AudioError, load_audio, pieces
-from whisper_port.mel import LogMel, log_mel_spectrogram
+from whisper_port.audio.log_mel import LogMel, log_mel_spectrogram
+from whisper_port.audio.reading import AudioError, load_audio, pieces
 
 
 def tone(rate: int, seconds: float = 1.0, hertz: float = 440.0) -> np.ndarray:
@@ -132,7 +132,7 @@ def test_the_log_mel_of_any_length_is_openais(samples):
 
 
 def test_a_long_log_mel_goes_to_a_file(monkeypatch):
-    monkeypatch.setattr("whisper_port.mel.MEMORY", 2**20)
+    monkeypatch.setattr("whisper_port.audio.log_mel.MEMORY", 2**20)
     audio = np.random.default_rng(0).normal(0, 0.1, 70 * 16000).astype(np.float32)
     mel = LogMel(iter(np.split(audio, 7)), 80)
     assert mel._file._rolled

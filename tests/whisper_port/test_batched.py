@@ -12,10 +12,10 @@ from whisper.audio import N_FRAMES
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.tokenizer import get_tokenizer
 
-from whisper_port import batched
-from whisper_port.audio import load_audio
-from whisper_port.mel import LogMel, log_mel_spectrogram
-from whisper_port.segments import Window, cut_whole
+from whisper_port.audio.log_mel import LogMel, log_mel_spectrogram
+from whisper_port.audio.reading import load_audio
+from whisper_port.transcription import batched
+from whisper_port.transcription.segments import Window, cut_whole
 
 RATE = 16000
 

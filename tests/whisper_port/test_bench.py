@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.encoder_peers import PEERS, EncoderTask, PeerError
+from benchmarks.environment import environment
+from benchmarks.measure import Times, in_turn
+from benchmarks.table import Benchmark, Row
 
-from whisper_port.bench.encoder_peers import PEERS, EncoderTask, PeerError
-from whisper_port.bench.environment import environment
-from whisper_port.bench.measure import Times, in_turn
-from whisper_port.bench.table import Benchmark, Row
 from whisper_port.checkpoints.named import random_checkpoint
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench.py"
@@ -39,7 +39,7 @@ def test_a_ratio_is_of_the_same_round() -> None:
 
 def test_the_word_error_rate_is_of_normalized_text(tmp_path: Path) -> None:
     pytest.importorskip("jiwer", reason="needs the extra `bench`")
-    from whisper_port.bench.transcribe import reference_of, word_error_rate
+    from benchmarks.transcribe import reference_of, word_error_rate
 
     (tmp_path / "refs.json").write_text(json.dumps({"a.wav": {"text": "Mr. Brown's 3 dogs ran"}}))
     reference = reference_of(tmp_path / "a.wav")
@@ -66,7 +66,7 @@ def test_the_forms_say_the_same() -> None:
 @pytest.mark.parametrize("kind", [".svg", ".png"])
 def test_a_chart_is_of_the_same_rows(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra `bench`")
-    from whisper_port.bench.chart import write_chart
+    from benchmarks.chart import write_chart
 
     ours, theirs = Times([0.1, 0.2, 0.3]), Times([0.2, 0.4, 0.4])
     rows = [Row.of("fxmax", ours, ours), Row.of("theirs", theirs, ours)]

@@ -13,7 +13,7 @@ import whisper
 from speech import SAMPLE
 
 from whisper_port import cli
-from whisper_port.audio import load_audio
+from whisper_port.audio.reading import load_audio
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "transcribe.py"
 
@@ -82,7 +82,7 @@ def test_a_bad_file_is_skipped_and_the_next_is_done(run, tmp_path, capsys):
 
 
 def test_ctrl_c_writes_the_segments_so_far(run, tmp_path, capsys, monkeypatch):
-    from whisper_port.transcribe import Transcription
+    from whisper_port.transcription.sliding import Transcription
 
     given = Transcription.__next__
 

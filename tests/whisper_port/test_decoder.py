@@ -8,9 +8,9 @@ import torch
 import whisper
 from whisper.decoding import DecodingOptions, DecodingTask
 
-from whisper_port.decoder import CrossKeysValues, Prefill, Step, slots
-from whisper_port.graphs import cache_shape
-from whisper_port.rules import GreedyRules
+from whisper_port.decoding.token_rules import GreedyRules
+from whisper_port.engine.graphs import cache_shape
+from whisper_port.modules.decoder import CrossKeysValues, Prefill, Step, slots
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import torch
 
 import fxmax
 from fxmax import WeightError
-from whisper_port import proof
-from whisper_port.audio import load_audio
+from whisper_port.audio.reading import load_audio
 from whisper_port.checkpoints import Checkpoint, meta_checkpoint, resolve
-from whisper_port.encoder import attention, lower_encoder_dry, meta_encoder
-from whisper_port.inputs import encoder_inputs
+from whisper_port.modules.encoder import attention, lower_encoder_dry, meta_encoder
+from whisper_port.modules.example_inputs import encoder_inputs
+from whisper_port.proof import encoder as proof
 
 SAMPLE = Path(__file__).parents[2] / "whisper_port" / "assets" / "sample.wav"
 CLIPS = Path(__file__).parents[3] / "shared" / "audio"

@@ -10,9 +10,9 @@ from max.dtype import DType
 from whisper.model import ModelDimensions, Whisper
 
 import fxmax
-from whisper_port.encoder import HALVES, in_16_bits
-from whisper_port.graphs import jobs
-from whisper_port.inference import Engine, bits
+from whisper_port.engine.engine import Engine, bits
+from whisper_port.engine.graphs import jobs
+from whisper_port.modules.encoder import HALVES, in_16_bits
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import whisper
 from speech import CLIPS
 from whisper.decoding import DecodingTask
 
-from whisper_port.audio import load_audio
+from whisper_port.audio.reading import load_audio
 from whisper_port.checkpoints import resolve
 from whisper_port.model import WhisperModel, compile_checkpoint
 

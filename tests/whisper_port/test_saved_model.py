@@ -9,9 +9,9 @@ import torch
 from speech import SAMPLE
 
 import fxmax
-from fxmax import runtime
+from fxmax.runtime import program as runtime
 from whisper_port import cli, load_model
-from whisper_port.audio import load_audio
+from whisper_port.audio.reading import load_audio
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import whisper
 from speech import CLIPS
 from whisper.decoding import DecodingOptions
 
-from whisper_port.audio import AudioError
-from whisper_port.inference import Sequences, host
-from whisper_port.transcribe import Transcription
+from whisper_port.audio.reading import AudioError
+from whisper_port.engine.engine import Sequences, host
+from whisper_port.transcription.sliding import Transcription
 
 pytestmark = pytest.mark.filterwarnings("ignore:FP16 is not supported")
 
@@ -106,7 +106,7 @@ def test_transcribe_over_several_windows_with_every_option(model, theirs):
     file = CLIPS / "jfk.wav"
     if not file.exists():
         pytest.skip(f"{file} is not here")
-    from whisper_port.audio import load_audio
+    from whisper_port.audio.reading import load_audio
 
     jfk = load_audio(file)
     audio = np.concatenate([jfk, jfk, np.zeros(8 * 16000, np.float32), jfk])

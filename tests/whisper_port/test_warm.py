@@ -11,10 +11,11 @@ from max.graph import DeviceRef
 from speech import SAMPLE
 
 import fxmax
-from whisper_port import load_model, warm
-from whisper_port.audio import load_audio
-from whisper_port.inference import host
-from whisper_port.mel import log_mel_spectrogram
+from whisper_port import load_model
+from whisper_port.audio.log_mel import log_mel_spectrogram
+from whisper_port.audio.reading import load_audio
+from whisper_port.engine import warm_start as warm
+from whisper_port.engine.engine import host
 
 CPU = DeviceRef.CPU()
 

@@ -1,0 +1,1 @@
+"""What rules, passes and the walk all speak: the rule table, a rule's context, types, weights."""

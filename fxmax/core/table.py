@@ -1,0 +1,183 @@
+"""The rule table: how each ATen overload is lowered, and nothing else decides it.
+
+A rule is a plain function `(ctx, *schema arguments) -> TensorValue | sequence`, registered for
+one or more `OpOverload`s. Its parameter names are checked against the overload's schema when it
+is registered, so a misspelt or forgotten argument fails at import and never in a user's hands.
+"""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch._ops import OpOverload
+
+from fxmax.errors import RuleError
+from fxmax.frontend.decompositions import decompositions
+
+RuleFn = Callable[..., Any]
+
+# Tensor options that never change a value in MAX: the dtype is in `ctx.out`, the device is the
+# graph's, and MAX has one layout. A rule may leave them out of its parameters.
+IGNORABLE = frozenset({"dtype", "layout", "device", "pin_memory", "memory_format"})
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One lowering: `fn(ctx, *arguments)` for `target`, written at `where` (file:line).
+
+    `arguments` are the schema arguments that `fn` takes, in order. An argument in `relays` comes
+    unread where it is a weight, for `ctx.relaid` to store in another layout. `kernels` is the
+    folder of Mojo custom ops that the rule calls, if any. `builtin` marks fxmax's own rules: passes
+    that replace several ops by one run only where those ops are lowered by them.
+    """
+
+    target: OpOverload
+    fn: RuleFn
+    where: str
+    arguments: tuple[str, ...]
+    relays: tuple[str, ...] = ()
+    kernels: Path | None = None
+    builtin: bool = False
+
+
+def parameter_name(argument: str) -> str:
+    """The Python parameter for a schema argument: its own name, or `from_` for a keyword."""
+    return f"{argument}_" if keyword.iskeyword(argument) else argument
+
+
+def arguments_of(target: OpOverload, fn: RuleFn) -> tuple[str, ...]:
+    """The schema arguments that `fn` takes: all of them, in order, less ignorable ones.
+
+    Raises:
+        RuleError: `fn`'s parameters after `ctx` are anything else.
+    """
+    names = [a.name for a in target._schema.arguments]
+    wanted = [parameter_name(name) for name in names]
+    given = list(inspect.signature(fn).parameters)[1:]
+    taken = [name for name in names if parameter_name(name) in given or name not in IGNORABLE]
+    if given != [parameter_name(name) for name in taken]:
+        raise RuleError(
+            f"rule {fn.__qualname__} does not fit {target}: its parameters after ctx are "
+            f"({', '.join(given)}), the schema's are ({', '.join(wanted)}).\n"
+            f"  schema: {target._schema}\n  {', '.join(sorted(IGNORABLE))} may be left out."
+        )
+    return tuple(taken)
+
+
+def stub(target: OpOverload) -> str:
+    """A rule for `target`, ready to paste and fill in."""
+    namespace, name = target._schema.name.split("::")
+    parameters = ", ".join(
+        parameter_name(a.name) for a in target._schema.arguments if a.name not in IGNORABLE
+    )
+    return (
+        f"@fxmax.rule(torch.ops.{namespace}.{name}.{target._overloadname})\n"
+        f"def {name.strip('_')}(ctx, {parameters}):\n"
+        f"    # {target._schema}\n"
+        f"    # ctx.out is the type to return\n"
+        f"    return ..."
+    )
+
+
+class RuleTable(Mapping[OpOverload, Rule]):
+    """A mapping from `OpOverload` to `Rule`, with scoped overrides.
+
+    `parent` supplies the rules that this table does not have: `RuleTable(parent=default_table())`
+    is a private table that starts from the built-in one.
+    """
+
+    def __init__(self, *, parent: RuleTable | None = None) -> None:
+        self._rules: dict[OpOverload, Rule] = dict(parent._rules) if parent else {}
+
+    def __getitem__(self, target: OpOverload) -> Rule:
+        return self._rules[target]
+
+    def __iter__(self) -> Iterator[OpOverload]:
+        return iter(self._rules)
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def rule(
+        self,
+        *targets: OpOverload,
+        override: bool = False,
+        relays: tuple[str, ...] = (),
+        kernels: Path | None = None,
+        builtin: bool = False,
+    ) -> Callable[[RuleFn], RuleFn]:
+        """Decorator: register a function for each target.
+
+        Args:
+            override: replace the rule that a target has.
+            relays: arguments that the function passes to `ctx.relaid` and nowhere else.
+            kernels: a folder of Mojo custom ops that the function calls with `ops.custom`.
+            builtin: whether it is one of fxmax's own (`Rule.builtin`).
+
+        Raises:
+            RuleError: a target is not an overload, has a rule already (and `override` is false),
+                or its schema does not fit the function's parameters.
+        """
+
+        def register(fn: RuleFn) -> RuleFn:
+            for target in targets:
+                if not isinstance(target, OpOverload):
+                    raise RuleError(f"{target} is not an overload; write for example {target}.default")
+                if target in self._rules and not override:
+                    raise RuleError(
+                        f"{target} has a rule already, at {self._rules[target].where}; "
+                        "pass override=True to replace it"
+                    )
+                arguments = arguments_of(target, fn)
+                self._rules[target] = Rule(target, fn, _where(fn), arguments, relays, kernels, builtin)
+            return fn
+
+        return register
+
+    @contextmanager
+    def override(self, target: OpOverload, fn: RuleFn | None) -> Iterator[RuleTable]:
+        """Within the `with` block, `target` is lowered by `fn` (None: it has no rule)."""
+        before = dict(self._rules)
+        try:
+            self._rules.pop(target, None)
+            if fn is not None:
+                self.rule(target)(fn)
+            yield self
+        finally:
+            self._rules = before
+
+    def decompositions(self) -> dict[OpOverload, Callable[..., Any]]:
+        """Every decomposition that is known (`fxmax.decompositions`), less those of ops that have a rule.
+
+        Adding a rule therefore raises the level of the graph; removing one falls back to torch's
+        own decomposition.
+        """
+        table = decompositions()
+        for target in self._rules:
+            table.pop(target, None)
+        return table
+
+
+def _where(fn: RuleFn) -> str:
+    """file:line of a rule: where it says so itself (a rule made by a helper), else its code's."""
+    if said := getattr(fn, "where", None):
+        return str(said)
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else getattr(fn, "__name__", "?")
+
+
+BUILTIN = RuleTable()
+"""fxmax's own rules, filled by importing `fxmax.rules`; ask for it by `fxmax.rules.default_table`."""
+
+
+def rule(
+    *targets: OpOverload, relays: tuple[str, ...] = (), kernels: Path | None = None
+) -> Callable[[RuleFn], RuleFn]:
+    """Register one of fxmax's own rules; see `RuleTable.rule`. A user's `fxmax.rule` is another."""
+    return BUILTIN.rule(*targets, relays=relays, kernels=kernels, builtin=True)

@@ -1,0 +1,204 @@
+"""`torch.compile(model, backend="fxmax")`: every graph that Dynamo captures runs on MAX.
+
+Dynamo hands over a graph whose parameters, buffers and symbolic sizes are inputs. Here they become
+what they were: weights by FQN, which stay on MAX between calls, and sizes of tensors.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._guards import tracing
+from torch.export.graph_signature import OutputKind
+
+from fxmax.api import lower
+from fxmax.frontend.capture import capture
+from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
+from fxmax.rules import default_table
+
+_STEP = re.compile(r"\['?([^'\]]+)'?\]")
+
+
+def backend(
+    graph_module: torch.fx.GraphModule,
+    example_inputs: Sequence[Any],
+    *,
+    options: Mapping[str, Any] | None = None,
+    mode: str | None = None,
+) -> Callable[..., Any]:
+    """Compile one of Dynamo's graphs; found by torch through the entry point `fxmax`.
+
+    Args:
+        options: as `torch.compile(..., options=...)`; the keyword arguments of `fxmax.lower`
+            (`device`, `unsupported`, `table`, `passes`, `quiet`).
+        mode: torch.compile's; MAX has one, so it changes nothing.
+
+    Returns:
+        The graph's outputs for its inputs, without gradients: fxmax is for inference, and warns
+        once where an input or weight requires them.
+
+    Raises:
+        fxmax.LoweringError: ops without a rule, all at once (`options={"unsupported": "torch"}`
+            runs those in torch).
+    """
+    del mode
+    return _Call(graph_module, example_inputs, dict(options or {}))
+
+
+@dataclass
+class _Rebuilt:
+    """A Dynamo graph with its weights inside: `kept` are the positions that are still inputs."""
+
+    module: torch.fx.GraphModule
+    kept: list[int]
+    examples: list[Any]
+    dynamic_shapes: tuple[Any, ...]
+    weights: dict[str, tuple[int, torch.Tensor]]  # FQN → its position in a call, its tensor
+
+
+class _Call:
+    """What Dynamo calls: one program, or one for each value of the numbers that Dynamo left open."""
+
+    def __init__(
+        self, original: torch.fx.GraphModule, examples: Sequence[Any], settings: Mapping[str, Any]
+    ) -> None:
+        self.original = torch.fx.GraphModule(original, copy.deepcopy(original.graph))
+        self.settings = settings
+        placeholders = [n for n in self.original.graph.nodes if n.op == "placeholder"]
+        self.numbers = [i for i, n in enumerate(placeholders) if _is_number(n)]
+        self.programs: dict[tuple[float, ...], _Program] = {}
+        self._add(self._key(examples), examples)
+
+    def __call__(self, *args: Any) -> Any:
+        key = self._key(args)
+        if key not in self.programs:
+            warnings.warn(
+                f"a Python float that the model reads changed to {key}: fxmax compiles the graph again. "
+                "Make it a tensor if it changes often.",
+                stacklevel=2,
+            )
+            self._add(key, args)
+        return self.programs[key](*args)
+
+    def _key(self, args: Sequence[Any]) -> tuple[float, ...]:
+        return tuple(float(args[i]) for i in self.numbers)
+
+    def _add(self, key: tuple[float, ...], examples: Sequence[Any]) -> None:
+        with tracing(None), torch.no_grad():  # export traces anew, outside of Dynamo's own tracing
+            graph = _as_module(self.original, examples)
+            if mutated := _mutated(graph, self.settings):
+                # A buffer that the graph writes must stay the user's own tensor: it becomes an input.
+                graph = _as_module(self.original, examples, as_inputs=mutated)
+            dims = graph.dynamic_shapes
+            compiled = lower(
+                graph.module, tuple(graph.examples), dynamic_shapes=dims, strict=False, **self.settings
+            )
+        self.programs[key] = _Program(compiled, graph)
+
+
+class _Program:
+    """Passes the inputs on, and binds weights again that have changed."""
+
+    def __init__(self, compiled: Any, graph: _Rebuilt) -> None:
+        self.compiled, self._kept = compiled, graph.kept
+        self._bound = {f: (i, t, _version(t)) for f, (i, t) in graph.weights.items()}
+
+    def __call__(self, *args: Any) -> Any:
+        for i, tensor, version in self._bound.values():
+            if args[i] is not tensor or _version(tensor) != version:
+                self._bind(args)
+                break
+        return self.compiled(*[args[i] for i in self._kept])
+
+    def _bind(self, args: Sequence[Any]) -> None:
+        now = {fqn: args[i] for fqn, (i, _, _) in self._bound.items()}
+        self.compiled.load_state_dict(now, strict=False)
+        self._bound = {f: (i, now[f], _version(now[f])) for f, (i, _, _) in self._bound.items()}
+
+
+def _is_number(node: torch.fx.Node) -> bool:
+    """Whether Dynamo passes a Python float here, as a 0-d float64 tensor that the graph reads."""
+    argument = node.meta.get("grapharg")
+    reads = all(user.op == "call_method" and user.target == "item" for user in node.users)
+    return argument is not None and argument.pass_arg_as_tensor and reads
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """Counts in-place writes; tensors made in inference mode have no such count."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _as_module(
+    original: torch.fx.GraphModule, examples: Sequence[Any], as_inputs: frozenset[str] = frozenset()
+) -> _Rebuilt:
+    module = torch.fx.GraphModule(original, copy.deepcopy(original.graph))
+    graph = module.graph
+    placeholders = [n for n in graph.nodes if n.op == "placeholder"]
+    rebuilt = _Rebuilt(module, [], [], (), {})
+    specs, numbers = [], []
+    first = next(n for n in graph.nodes if n.op != "placeholder")
+    for i, (node, example) in enumerate(zip(placeholders, examples, strict=True)):
+        fqn = _fqn(node)
+        if not isinstance(example, torch.Tensor):
+            numbers.append(node)
+        elif _is_number(node):
+            for read in list(node.users):  # `.item()`: the value becomes part of the graph
+                read.replace_all_uses_with(float(example))  # type: ignore[arg-type]
+                graph.erase_node(read)
+            graph.erase_node(node)
+        elif getattr(example, "_dynamo_static_input_type", None) and fqn not in as_inputs:
+            _register(module, fqn, example)
+            with graph.inserting_before(first):
+                node.replace_all_uses_with(graph.get_attr(fqn))
+            graph.erase_node(node)
+            rebuilt.weights[fqn] = (i, example)
+        else:
+            rebuilt.kept.append(i)
+            rebuilt.examples.append(example.detach())
+            specs.append(dynamic_dims(node.meta["example_value"]))
+    read_sizes_from_tensors(graph, lambda n: n.meta.get("example_value"), numbers)
+    rebuilt.dynamic_shapes = tuple(specs)
+    graph.lint()
+    module.recompile()
+    return rebuilt
+
+
+def _fqn(node: torch.fx.Node) -> str:
+    """`L['self']._modules['layer']._parameters['weight']` as `layer.weight`."""
+    argument = node.meta.get("grapharg")
+    name = argument.source.name if argument is not None else node.name
+    return ".".join(_STEP.findall(name)[1:]) or node.name
+
+
+def _register(module: torch.nn.Module, fqn: str, value: torch.Tensor) -> None:
+    *path, name = fqn.split(".")
+    for part in path:
+        if not isinstance(getattr(module, part, None), torch.nn.Module):
+            module.add_module(part, torch.nn.Module())
+        module = getattr(module, part)
+    if isinstance(value, torch.nn.Parameter):
+        module.register_parameter(name, value)
+    else:
+        module.register_buffer(name, value)
+
+
+def _mutated(graph: _Rebuilt, settings: Mapping[str, Any]) -> frozenset[str]:
+    """FQNs of the buffers that the graph writes to."""
+    if not any(not isinstance(t, torch.nn.Parameter) for _, t in graph.weights.values()):
+        return frozenset()
+    captured = capture(
+        graph.module,
+        tuple(graph.examples),
+        dynamic_shapes=graph.dynamic_shapes,
+        table=settings.get("table") or default_table(),
+    )
+    outputs = captured.program.graph_signature.output_specs
+    return frozenset(
+        o.target for o in outputs if o.kind is OutputKind.BUFFER_MUTATION and o.target is not None
+    )

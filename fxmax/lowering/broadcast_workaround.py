@@ -1,0 +1,121 @@
+"""What has to be in memory before it is broadcast: MAX 26.7 reads the wrong elements of it otherwise.
+
+An elementwise op of sizes that vary, with an operand that is broadcast, and its result broadcast again,
+as in ((n, k) + (k)) + (b, n, k): MAX fuses the inner broadcast and the outer one as views of each other,
+and all places read the inner one's first element. MAX also moves a broadcast that all operands share
+behind the op, which makes an outer one. Where no size varies, or nothing but sizes of 1 and fixed ones is
+broadcast first, it is right. It was seen on the CPU and on a GPU (an H200).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from max.graph import Dim, StaticDim, TensorType, TensorValue, ops
+from torch.utils import _pytree as pytree
+
+from fxmax.core.mlir_access import BROADCASTS, DEEP, tensor_operands
+
+# Arguments that a rule broadcasts to another shape than its result's.
+MASKS = frozenset({"attn_mask", "indices"})
+# In the names of ops that write memory, or have no operand that could be broadcast.
+SETTLING = (
+    "arg", "concat", "constant", "conv", "cum", "custom", "gather", "load", "matmul", "pool", "range",
+    "reduce", "scatter", "shapetotensor", "softmax", "topk",
+)  # fmt: skip
+
+
+class Settled:
+    """The arguments of each node, with those in memory that need it; each value is copied once."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[TensorValue, TensorValue]] = {}
+
+    def arguments(self, given: dict[str, Any], out: Any) -> dict[str, Any]:
+        """`given`, a rule's arguments by name, for a result of the type `out`."""
+        if not isinstance(out, TensorType):
+            return given
+        made = dict(given)
+        for name, value in given.items():
+            if name in MASKS:
+                made[name] = pytree.tree_map_only(TensorValue, self.value, value)
+            elif isinstance(value, TensorValue) and _wider(value.shape, out.shape):
+                made[name] = self.value(value)
+        # With every operand broadcast, MAX would compute them smaller and broadcast the result.
+        tensors = {n: v for n, v in made.items() if isinstance(v, TensorValue)}
+        whole = {n: v for n, v in tensors.items() if _varies(v) and list(v.shape) == list(out.shape)}
+        if whole and len(tensors) > 1 and all(_is_spread(v) for v in whole.values()):
+            name, value = next(iter(whole.items()))
+            made[name] = self._dense(value)
+        return made
+
+    def value(self, value: TensorValue) -> TensorValue:
+        """`value`, in memory of its own if it can't be broadcast as it is."""
+        return self._dense(value) if _varies(value) and _grows(value) else value
+
+    def _dense(self, value: TensorValue) -> TensorValue:
+        if id(value) not in self._made:
+            copy = ops.custom("fxmax.dense", value.device, [value], [value.type])[0].tensor
+            self._made[id(value)] = (value, copy)  # the value too: its id must stay its own
+        return self._made[id(value)][1]
+
+
+def _varies(value: TensorValue) -> bool:
+    return any(not isinstance(d, StaticDim) for d in value.shape)
+
+
+def _wider(shape: Sequence[Dim], result: Sequence[Dim]) -> bool:
+    """Whether `shape` broadcasts to `result`, by more than axes of size 1."""
+    missing = len(result) - len(shape)
+    if missing < 0 or any(d not in (1, r) for d, r in zip(shape, result[missing:], strict=True)):
+        return False
+    return [d for d in shape if d != 1] != [d for d in result if d != 1]
+
+
+def _name(op: Any) -> str:
+    return type(op).__name__.lower()
+
+
+def _is_settling(op: Any) -> bool:
+    return any(word in _name(op) for word in SETTLING)
+
+
+def _operands(op: Any) -> list[TensorValue]:
+    return [TensorValue.from_mlir(v) for v in tensor_operands(op)]
+
+
+def _grows(value: TensorValue) -> bool:
+    """Whether MAX may fuse, into what reads `value`, a broadcast of something whose sizes vary."""
+    left, seen = [value], 0
+    while left:
+        v = left.pop()
+        op, seen = v._mlir_value.owner, seen + 1
+        if seen > DEEP:
+            return True
+        if _is_settling(op):
+            continue
+        sources = [x for x in _operands(op) if _varies(x)]
+        if isinstance(op, BROADCASTS) and sources:
+            return True
+        if "reshape" not in _name(op) and any(_wider(x.shape, v.shape) for x in sources):
+            return True
+        left += sources
+    return False
+
+
+def _is_spread(value: TensorValue) -> bool:
+    """Whether a value is a broadcast, or made by ops all of whose operands are."""
+    left, seen = [value], 0
+    while left:
+        v = left.pop()
+        op, seen = v._mlir_value.owner, seen + 1
+        if isinstance(op, BROADCASTS) or seen > DEEP:
+            continue
+        if _is_settling(op):
+            return False
+        alike = [x for x in _operands(op) if x.shape.rank == v.shape.rank and not _wider(x.shape, v.shape)]
+        if not alike:
+            return False
+        left += alike
+    return True

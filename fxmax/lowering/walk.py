@@ -1,0 +1,307 @@
+"""The loop: for each fx node look its rule up, bind its arguments by schema, call it, check it."""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from max._mlir_context import in_default_mlir_context
+from max.dtype import DType
+from max.graph import DeviceRef, Graph, Module, TensorValue, Weight, ops
+from torch._ops import OpOverload
+from torch.utils import _pytree as pytree
+
+from fxmax.core.context import Context, PendingWeight
+from fxmax.core.mlir_access import counted
+from fxmax.core.table import Rule, RuleTable, parameter_name
+from fxmax.core.typecheck import Mistyped, checked, expected_type
+from fxmax.core.types import WIDENED_ON_CPU, Symbols, compute_dtype
+from fxmax.core.weights import Slot, Transform, Weights, collect
+from fxmax.errors import Declined, HostOnly
+from fxmax.frontend.capture import Captured
+from fxmax.kernels.build import BUFFERS, ELEMENTWISE, package
+from fxmax.lowering import host_fallback as host
+from fxmax.lowering.boundary import Boundary, boundary_of
+from fxmax.lowering.broadcast_workaround import Settled
+from fxmax.lowering.recorder import Recorder
+from fxmax.report import GapKind, Report
+from fxmax.runtime import device as devices
+from fxmax.runtime.signature import Signature
+
+
+@dataclass
+class Lowered:
+    """A MAX graph, the weights it needs by FQN, how to call it, and the report. Not compiled."""
+
+    graph: Graph
+    weights: Weights
+    signature: Signature
+    report: Report
+    captured: Captured
+    device: DeviceRef
+    table: RuleTable  # the rules as they were, overrides included
+    position: int = 0  # among the graphs of one MAX module
+
+    def source(self) -> str:
+        """A Python program on `max.graph` alone that builds this graph: see `fxmax/source`."""
+        from fxmax.source import source
+
+        return source(self)
+
+
+class _Blocked:
+    """Stands for a value that MAX has no type for; the nodes it feeds are not tried."""
+
+
+BLOCKED = _Blocked()
+
+
+@dataclass
+class Shared:
+    """What several graphs that compile together have in common: one MAX module and its weights."""
+
+    module: Module
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    graphs: int = 0  # so far
+
+    def name(self, graph: str, name: str, value: torch.Tensor) -> str:
+        """A weight's name in the module: its own, or prefixed where another tensor has that."""
+        if self.weights.setdefault(name, value).data_ptr() == value.data_ptr():
+            return name
+        return f"{graph}/{name}"
+
+
+@in_default_mlir_context
+def lower(
+    captured: Captured,
+    table: RuleTable,
+    device: DeviceRef,
+    shared: Shared | None = None,
+    own_kernels: bool = True,
+) -> Lowered:
+    """Walk every node of a captured program. Gaps go into the report; none ends the walk.
+
+    `own_kernels`: whether rules may call fxmax's kernels where MAX has an op of its own.
+    """
+    return Lowerer(captured, table, device, shared, own_kernels).lower()
+
+
+class Lowerer(torch.fx.Interpreter):
+    """Runs an exported graph with MAX graph values in place of tensors."""
+
+    def __init__(
+        self,
+        captured: Captured,
+        table: RuleTable,
+        device: DeviceRef,
+        shared: Shared | None = None,
+        own_kernels: bool = True,
+    ) -> None:
+        super().__init__(captured.program.graph_module)
+        self.own_kernels = own_kernels
+        self.captured, self.table, self.device = captured, table, device
+        self.shared = shared
+        self.symbols = Symbols(captured.dim_names)
+        self.boundary: Boundary = boundary_of(captured.program, self.symbols, device)
+        self.weights: Weights = collect(captured.program)
+        self.weights.states = set(self.boundary.states)
+        self.settled = Settled() if captured.varying() else None
+        self.report = Report(captured.name, str(device), notes=list(captured.notes))
+        if not device.is_cpu():
+            self.report.notes.append(devices.UNPROVEN)
+        self.recorder = Recorder(self.report)
+        self.hosted: Counter[str] = Counter()  # ops of a GPU's graph that run on the host
+        self.node: torch.fx.Node
+
+    def lower(self) -> Lowered:
+        start = time.perf_counter()
+        position = 0
+        if self.shared:
+            position, self.shared.graphs = self.shared.graphs, self.shared.graphs + 1
+        self.max_graph = Graph(
+            self.captured.name,
+            input_types=list(self.boundary.graph_inputs.values()),
+            custom_extensions=self._kernels(),
+            module=self.shared.module if self.shared else None,
+        )
+        with self.max_graph:
+            self.values: dict[str, TensorValue] = self.boundary.enter(self.max_graph)
+            results = self.run()
+            self.recorder.finish()
+            if self.report.ok:
+                self.boundary.leave(self.max_graph, results, self.device)
+        self.report.max_ops, self.report.distinct_max_ops = counted(self.max_graph)
+        self._describe_weights()
+        if self.hosted:
+            self.report.notes.append(host.note(self.hosted))
+        self.report.seconds |= {"capture": self.captured.seconds, "lower": time.perf_counter() - start}
+        signature = self.boundary.signature
+        rules = RuleTable(parent=self.table)
+        return Lowered(
+            self.max_graph,
+            self.weights,
+            signature,
+            self.report,
+            self.captured,
+            self.device,
+            rules,
+            position,
+        )
+
+    # -- one handler for each kind of fx node ---------------------------------------------------
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        self.node = n
+        return super().run_node(n)
+
+    def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
+        name = self.node.name
+        if name in self.values:
+            return self.values[name]
+        if name in self.boundary.weights:
+            spec = self.weights.spec(self.boundary.weights[name])
+            return PendingWeight(spec.fqn, spec.shape)
+        return self.boundary.constants.get(name)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return None  # a sub-graph of a higher-order op, which is the gap that gets reported
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target is operator.getitem:
+            return self._structural(lambda: BLOCKED if args[0] is BLOCKED else args[0][args[1]])
+        val = self.node.meta.get("val")
+        if target is torch.ops.aten._local_scalar_dense.default:
+            return self._gap("declined", "MAX has no number that the data decides; use the tensor itself")
+        if isinstance(val, (torch.SymInt, int)) and not isinstance(val, bool):
+            blocked = any(arg is BLOCKED for arg in args)
+            return self._structural(lambda: BLOCKED if blocked else self.symbols.dim(val))
+        rule = self.table.get(target) if isinstance(target, OpOverload) else None
+        if rule is None:
+            return self._gap("missing", "the table has no rule for it")
+        return self._apply(rule, args, kwargs)
+
+    def output(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return self._read(args[0])
+
+    # -- one node -------------------------------------------------------------------------------
+
+    def _apply(self, rule: Rule, args: Any, kwargs: Any) -> Any:
+        bound = bind(rule.target, args, kwargs)
+        if any(leaf is BLOCKED for leaf in pytree.tree_leaves(bound)):
+            self.recorder.fate(self.node, "blocked")
+            return BLOCKED
+        try:
+            arguments = {
+                parameter_name(name): bound[name] if name in rule.relays else self._read(bound[name])
+                for name in rule.arguments
+            }
+            out = expected_type(self.node.meta.get("val"), self.symbols, self.device)
+            if self.settled:
+                arguments = self.settled.arguments(arguments, out)
+            result = checked(self._call(rule, arguments, out), out)
+        except Declined as reason:
+            return self._gap("declined", str(reason))
+        except Mistyped as error:
+            return self._gap("mistyped", f"{error} (rule at {rule.where})")
+        except Exception as error:  # noqa: BLE001 - a rule's or MAX's failure is this node's gap
+            return self._gap("raised", f"{type(error).__name__}: {error} (rule at {rule.where})")
+        self.recorder.fate(self.node, "lowered", rule)
+        return result
+
+    def _call(self, rule: Rule, arguments: dict[str, Any], out: Any) -> Any:
+        origin = bind(rule.target, self.node.args, self.node.kwargs)
+        try:
+            return rule.fn(Context(self, self.node, out, origin, self.device), **arguments)
+        except HostOnly:
+            there = expected_type(self.node.meta.get("val"), self.symbols, host.HOST)
+            context = Context(self, self.node, there, origin, host.HOST)
+            result = checked(rule.fn(context, **host.to_host(arguments)), there)
+            self.hosted[str(rule.target)] += 1
+            return host.from_host(result, out)
+
+    def _structural(self, value: Callable[[], Any]) -> Any:
+        try:
+            result = value()
+        except Declined as reason:
+            return self._gap("declined", str(reason))
+        self.recorder.fate(self.node, "structural")
+        return result
+
+    def _gap(self, kind: GapKind, detail: str) -> Any:
+        """Record it, and go on with a value of the type that torch gives the node."""
+        self.recorder.gap(self.node, kind, detail)
+        try:
+            return self._stand_in(expected_type(self.node.meta.get("val"), self.symbols, self.device))
+        except Declined:
+            return BLOCKED
+
+    def _stand_in(self, expected: Any) -> Any:
+        if expected is None:
+            return BLOCKED
+        if isinstance(expected, list):
+            return [self._stand_in(e) for e in expected]
+        return self._zeros(expected.dtype, expected.shape)
+
+    def _zeros(self, dtype: DType, shape: Any) -> TensorValue:
+        return ops.broadcast_to(ops.constant(0, dtype, device=self.device), shape)
+
+    # -- weights --------------------------------------------------------------------------------
+
+    def weight(
+        self, fqn: str, layout: str = "", transform: Transform | None = None, dtype: DType | None = None
+    ) -> TensorValue:
+        """The graph's value for a weight, as it stands or in another layout."""
+        spec = self.weights.specs[fqn]
+        name = f"{fqn}::{layout}" if layout else fqn
+        if name not in self.values:
+            dtype = dtype or compute_dtype(spec.dtype, self.device)
+            bound = (
+                self.shared.name(self.captured.name, name, self.weights.values[fqn]) if self.shared else name
+            )
+            self.weights.slots[bound] = slot = Slot(bound, spec, dtype, layout, transform)
+            if 0 in slot.shape:  # MAX does not find a weight without elements
+                self.values[name] = self._zeros(dtype, slot.shape)
+            else:
+                self.values[name] = self.max_graph.add_weight(Weight(bound, dtype, slot.shape, self.device))
+        return self.values[name]
+
+    def _read(self, value: Any) -> Any:
+        """`value` with every pending weight in it read as it stands."""
+        return pytree.tree_map_only(PendingWeight, lambda pending: self.weight(pending.fqn), value)
+
+    def _kernels(self) -> list[Path]:
+        """Packages of the Mojo custom ops that the rules of this graph call."""
+        rules = [self.table.get(n.target) for n in self.captured.program.graph.nodes]
+        folders = {r.kernels for r in rules if r and r.kernels}
+        if self.settled:
+            folders.add(BUFFERS)  # which has `fxmax.dense`
+        if not self.device.is_cpu():
+            folders.add(ELEMENTWISE)  # which has what `rules.precise` calls
+        with ThreadPoolExecutor() as pool:  # one that is not there yet takes Mojo two seconds
+            return list(pool.map(package, sorted(folders)))
+
+    def _describe_weights(self) -> None:
+        report, slots = self.report, self.weights.slots.values()
+        report.bound, report.unused = self.weights.bound(), self.weights.unused()
+        report.layouts = {slot.spec.fqn: slot.layout for slot in slots if slot.layout}
+        narrow = sorted({str(slot.spec.dtype) for slot in slots if slot.spec.dtype in WIDENED_ON_CPU})
+        if narrow and self.device.is_cpu():
+            report.notes.append(f"{', '.join(narrow)} weights are computed in float32 on the CPU")
+
+
+def bind(target: OpOverload, args: Any, kwargs: Any) -> dict[str, Any]:
+    """Schema argument → value, with the schema's defaults filled in."""
+    bound: dict[str, Any] = {}
+    for i, argument in enumerate(target._schema.arguments):
+        if i < len(args) and not argument.kwarg_only:
+            bound[argument.name] = args[i]
+        else:
+            bound[argument.name] = kwargs.get(argument.name, argument.default_value)
+    return bound

@@ -1,0 +1,1 @@
+"""What several passes share. No file here is a pass."""

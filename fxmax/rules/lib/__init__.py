@@ -1,0 +1,1 @@
+"""What several rules share. No file here registers a rule."""

@@ -1,0 +1,219 @@
+"""Compiling a MAX graph and running it, on MAX buffers alone. Imports no torch."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from max._mlir_context import in_default_mlir_context  # MLIR's context is thread-local
+from max.driver import CPU, Buffer
+from max.engine import CompiledModel, Model, read
+from max.graph import DeviceRef, Graph, Module
+
+from fxmax.errors import CompileError, DeviceError
+from fxmax.runtime import device as devices
+from fxmax.runtime import graph_cache as cache
+from fxmax.runtime import log_thread
+from fxmax.runtime.graph_cache import cache_folder
+from fxmax.runtime.signature import TensorSpec
+from fxmax.runtime.target import target_of
+
+T = TypeVar("T")
+
+LEAST_FREE_BYTES = 200 * 2**20  # a cold compile of Whisper's encoder writes some tens of MB
+
+
+@dataclass
+class Program:
+    """Compiled graphs (one or several of a module) and the weights that they were started with.
+
+    `origin` says whether the cache had it, and if not, why.
+    """
+
+    compiled: CompiledModel
+    device: DeviceRef
+    origin: str = ""
+    weights: dict[str, Any] = field(default_factory=dict)
+
+    def start(self, weights: Mapping[str, Any]) -> dict[str, Model]:
+        """Runnable models by graph name, with `weights` (name → DLPack array) over those held."""
+        merged = {**self.weights, **weights}
+        models = devices.session(self.device).init_all(self.compiled, weights_registry=merged)
+        self.weights = merged  # MAX reads them in place: they must live as long as the models
+        return models
+
+
+def compile_graph(
+    graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path] = (), title: str = ""
+) -> Program:
+    """Take a compiled graph from the cache, or compile it with MAX and keep it there.
+
+    Ctrl-C is heard at once, though MAX itself can't be interrupted.
+
+    Args:
+        kernels: packages of Mojo custom ops that the graph calls.
+        title: what the graph is, for `fxmax cache list`.
+
+    Raises:
+        CompileError: MAX failed, or its cache folder can't be written.
+    """
+    if not cache.enabled():
+        return Program(_compile(graph, device, kernels), device, "cache: off (FXMAX_CACHE=0)")
+    module = graph if isinstance(graph, Module) else graph.module
+    target = json.dumps(asdict(target_of(device)))
+    key = cache.key_of(module.mlir_module.asm(), kernels, version("max"), target)
+    path, why = cache.find(key)
+    if path is not None:
+        try:
+            return Program(read(path), device, f"cache: hit, {why}")
+        except Exception as error:  # noqa: BLE001 - of MAX's reader; it is compiled anew
+            why = f"an earlier compile can't be read ({error})"
+    start = time.perf_counter()
+    compiled = _compile(graph, device, kernels)
+    seconds = time.perf_counter() - start
+    kept = cache.keep(key, title, seconds, compiled.export_mef)
+    return Program(compiled, device, f"cache: miss, {why}" + ("" if kept else "; it could not be kept"))
+
+
+def _compile(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path]) -> CompiledModel:
+    check_cache_folder()
+    session = devices.session(device)
+    # A Graph brings its own packages; given twice, MAX's constant folding refuses them.
+    extensions = list(kernels) if isinstance(graph, Module) and kernels else None
+
+    @in_default_mlir_context
+    def work() -> CompiledModel:
+        return session.compile(graph, custom_extensions=extensions)
+
+    try:
+        return _interruptible(work)
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise CompileError(f"MAX could not compile the graph: {cause}") from error
+
+
+class Runner:
+    """One graph of a program with weights and state, safe to call from several threads.
+
+    Calls are serialized: MAX uses every core for one call, and state buffers are written in place.
+    """
+
+    _keys = itertools.count(1)  # of recordings
+    _looks = 3  # in this process for the log thread, which starts with the first execution
+
+    def __init__(self, program: Program, name: str, model: Model, states: Sequence[Buffer]) -> None:
+        self.program, self.name = program, name
+        self._lock = threading.Lock()
+        self._model, self._weights, self.states = model, program.weights, list(states)
+
+    def rebind(self, weights: Mapping[str, Any], states: Sequence[Buffer]) -> None:
+        """Use other weights and fresh states, with no recompile. On an error nothing changes."""
+        model = self.program.start(weights)[self.name]
+        with self._lock:
+            self._model, self._weights, self.states = model, self.program.weights, list(states)
+
+    def __call__(self, inputs: Sequence[Buffer]) -> list[Buffer]:
+        with self._lock:
+            results = self._model._execute_device_tensors([*inputs, *self.states])
+        if Runner._looks:
+            Runner._looks = 0 if log_thread.lower_priority() else Runner._looks - 1
+        return results
+
+    def record(self, inputs: Sequence[Buffer]) -> Replay:
+        """See `Compiled.record`."""
+        if self.program.device.is_cpu():
+            raise DeviceError("what is recorded is a GPU's work; a graph on the CPU is executed each time")
+        given = [*inputs, *self.states]
+        key = next(Runner._keys)
+        with self._lock:
+            model = self._model
+            try:
+                outputs = model.capture(key, *given)
+            except Exception as error:
+                raise DeviceError(f"MAX can't record {self.name}: {error}") from error
+        return Replay(list(inputs), outputs, partial(model.replay, key, *given), self._lock)
+
+
+def write_back(specs: Sequence[TensorSpec], values: Sequence[Any], buffers: Sequence[Buffer]) -> None:
+    """Give arrays on the host, which a GPU worked on copies of, what was written in the copies."""
+    for spec, value, buffer in zip(specs, values, buffers, strict=True):
+        if not spec.mutated:
+            continue
+        own = Buffer.from_numpy(value) if isinstance(value, np.ndarray) else Buffer.from_dlpack(value)
+        if own.is_host:
+            own.inplace_copy_from(buffer.to(CPU()))
+
+
+class Replay:
+    """A graph's execution on a GPU, recorded (a CUDA graph): called, it runs again on the same memory.
+
+    It spares the launch of each kernel, most of the time of a small model. Copy new values into
+    `inputs` (`Buffer.inplace_copy_from`); `outputs` are overwritten by every call.
+    """
+
+    def __init__(
+        self,
+        inputs: list[Buffer],
+        outputs: list[Buffer],
+        replay: Callable[[], None],
+        lock: threading.Lock,
+    ) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self._replay, self._lock = replay, lock
+
+    def __call__(self) -> list[Buffer]:
+        with self._lock:
+            self._replay()
+        return self.outputs
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """Run `work` in another thread, so that this one hears KeyboardInterrupt while MAX works."""
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["result"] = work()
+        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
+            outcome["error"] = error
+
+    thread = threading.Thread(target=run, daemon=True, name="fxmax-compile")
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["result"]  # type: ignore[no-any-return]
+
+
+def check_cache_folder() -> None:
+    """Raise `CompileError` now, not minutes later, if MAX's cache folder can't be written."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # a trial: permission bits don't tell all
+            pass
+    except OSError as error:
+        raise CompileError(
+            f"MAX's cache folder {folder} can't be written ({error.strerror}). Make it writable, or "
+            "set XDG_CACHE_HOME to a folder that is."
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise CompileError(
+            f"the disk of MAX's cache folder {folder} has {free / 2**20:.0f} MB left; a compile "
+            f"needs {LEAST_FREE_BYTES / 2**20:.0f}. Free some space, or set XDG_CACHE_HOME elsewhere."
+        )

@@ -1,0 +1,1 @@
+"""How far rounding alone may take an op from torch's result."""

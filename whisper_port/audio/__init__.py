@@ -1,0 +1,1 @@
+"""From a file, an array or a stream to a log-mel spectrogram."""

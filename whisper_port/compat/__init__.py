@@ -1,0 +1,1 @@
+"""What stands in for openai-whisper's own objects and imports."""

@@ -1,0 +1,1 @@
+"""From a recording to segments of text: window by window, or in batches."""
