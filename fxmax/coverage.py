@@ -8,6 +8,7 @@ import torch
 from torch._ops import OpOverload
 
 from fxmax.core.table import RuleTable
+from fxmax.frontend.decompositions import decompositions_for
 
 TRAINING = "computes gradients; fxmax lowers inference"
 RANDOM = "draws random numbers: MAX's generator gives others than torch's, so no output could be compared"
@@ -70,7 +71,7 @@ def core_overloads() -> list[OpOverload]:
 
 def statuses(table: RuleTable) -> dict[str, Status]:
     """How `table` lowers each core overload, by name."""
-    decomposed = table.decompositions()
+    decomposed = decompositions_for(table)
     return {str(o): _status(o, table, o in decomposed) for o in core_overloads()}
 
 

@@ -18,7 +18,6 @@ from typing import Any
 from torch._ops import OpOverload
 
 from fxmax.errors import RuleError
-from fxmax.frontend.decompositions import decompositions
 
 RuleFn = Callable[..., Any]
 
@@ -151,17 +150,6 @@ class RuleTable(Mapping[OpOverload, Rule]):
             yield self
         finally:
             self._rules = before
-
-    def decompositions(self) -> dict[OpOverload, Callable[..., Any]]:
-        """Every decomposition that is known (`fxmax.decompositions`), less those of ops that have a rule.
-
-        Adding a rule therefore raises the level of the graph; removing one falls back to torch's
-        own decomposition.
-        """
-        table = decompositions()
-        for target in self._rules:
-            table.pop(target, None)
-        return table
 
 
 def _where(fn: RuleFn) -> str:

@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 from fxmax.core.table import RuleTable
+from fxmax.frontend.decompositions import decompositions_for
 from fxmax.frontend.functionalize import LeftToTorchError, functionalize, is_write
 from fxmax.fx.edit import arguments, provenance, rename_outputs, replace
 
@@ -43,7 +44,7 @@ def decompose(program: ExportedProgram, table: RuleTable) -> ExportedProgram:
     decoder it takes six times as long. Programs with what is rare (control flow, tensor subclasses,
     writes that `functionalize` does not take) are left to it.
     """
-    decompositions = table.decompositions()
+    decompositions = decompositions_for(table)
     try:
         return _op_by_op(program, decompositions)
     except LeftToTorchError:

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch._decomp import decomposition_table
 from torch._ops import OpOverload
 
+from fxmax.core.table import RuleTable
+
 aten = torch.ops.aten
 Decomposition = Callable[..., Any]
 OURS: dict[OpOverload, Decomposition] = {}
@@ -54,6 +56,15 @@ def decompositions() -> dict[OpOverload, Decomposition]:
     for target, function in OURS.items():
         table[target] = function
     return table  # type: ignore[no-any-return]
+
+
+def decompositions_for(table: RuleTable) -> dict[OpOverload, Decomposition]:
+    """Every decomposition that is known, less those of ops that `table` has a rule for.
+
+    Adding a rule therefore raises the level of the graph; removing one falls back to torch's own
+    decomposition.
+    """
+    return {target: parts for target, parts in decompositions().items() if target not in table}
 
 
 def _ours(target: OpOverload) -> Callable[[Decomposition], Decomposition]:
