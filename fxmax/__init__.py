@@ -21,6 +21,7 @@ __all__ = [
     "DeviceError",
     "FxmaxError",
     "Gap",
+    "HostOnly",
     "InputError",
     "Job",
     "Loaded",
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
         ArtifactError,
         CaptureError,
         CompileError,
-        Declined,
         DeviceError,
         FxmaxError,
         InputError,
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from fxmax.profiling import Profile, profile
     from fxmax.report import Gap, Report
     from fxmax.rules import default_table, rule
+    from fxmax.support.signals import Declined, HostOnly
     from fxmax.verification import Verification, verify
 
 _HOMES = {
@@ -80,6 +81,7 @@ _HOMES = {
     "fxmax.report": ("Gap", "Report"),
     "fxmax.core.table": ("Rule", "RuleTable"),
     "fxmax.rules": ("default_table", "rule"),
+    "fxmax.support.signals": ("Declined", "HostOnly"),
     "fxmax.verification": ("Verification", "verify"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from fxmax.report import Report
+
+class GapReport(Protocol):
+    """What a `LoweringError` needs of a `fxmax.Report`."""
+
+    @property
+    def gaps(self) -> Sequence[Any]: ...
+
+    def gaps_text(self) -> str: ...
 
 
 class FxmaxError(Exception):
@@ -23,7 +30,7 @@ class RuleError(FxmaxError):
 class LoweringError(FxmaxError):
     """Some nodes can't be lowered; `report.gaps` lists every one of them."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: GapReport) -> None:
         super().__init__(report.gaps_text())
         self.report = report
 
@@ -46,11 +53,3 @@ class CompileError(FxmaxError):
 
 class ArtifactError(FxmaxError):
     """An artifact is damaged, of another version, not for this machine, or can't be written."""
-
-
-class Declined(Exception):  # noqa: N818 - it is an answer, not a failure
-    """Raised by a rule that can't lower this use of its op; the text says why."""
-
-
-class HostOnly(Exception):  # noqa: N818 - likewise
-    """Raised by a rule on a GPU that can lower this on the CPU alone: it is called again for that."""

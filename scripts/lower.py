@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from _checkout import ROOT
 
@@ -178,7 +178,8 @@ def emit(args: argparse.Namespace, dims: Any, state: dict[str, Any] | None) -> N
 def dry_run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from fxmax.api import LoweringError
+    from fxmax.errors import LoweringError
+    from fxmax.report import Report
     from whisper_port import checkpoints
     from whisper_port.modules.encoder import lower_encoder_dry
     from whisper_port.proof import page
@@ -196,7 +197,7 @@ def dry_run(args: argparse.Namespace) -> int:
             checkpoint.dims, state, sdpa=not args.no_sdpa, device=args.device, quiet=args.quiet
         ).report
     except LoweringError as error:
-        report = error.report
+        report = cast(Report, error.report)
     name = args.model or Path(args.checkpoint).name
     result = {"model": name, "device": report.device, "weights_source": source, "dry_run": True} | {
         k: v for k, v in report.to_dict().items() if k not in ("model", "device", "node_list")

@@ -8,10 +8,7 @@ import torch
 from max.graph import DeviceRef, Shape, StaticDim, TensorType, TensorValue, ops
 
 from fxmax.core.types import Symbols, compute_dtype
-
-
-class Mistyped(Exception):  # noqa: N818 - the lowerer records it as a gap
-    """The rule returned another dtype, rank, size or number of results than torch."""
+from fxmax.support.signals import Mistyped
 
 
 def expected_type(val: Any, symbols: Symbols, device: DeviceRef) -> Any:

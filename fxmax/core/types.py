@@ -8,7 +8,7 @@ from max.dtype import DType
 from max.graph import DeviceRef, Dim
 from torch.utils._sympy.functions import CleanDiv, FloorDiv, Mod, PythonMod
 
-from fxmax.errors import Declined
+from fxmax.support.signals import Declined
 
 TO_MAX: dict[torch.dtype, DType] = {
     torch.bool: DType.bool,

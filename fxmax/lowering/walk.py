@@ -21,10 +21,9 @@ from torch.utils import _pytree as pytree
 from fxmax.core.context import Context, PendingWeight
 from fxmax.core.mlir_access import counted
 from fxmax.core.table import Rule, RuleTable, parameter_name
-from fxmax.core.typecheck import Mistyped, checked, expected_type
+from fxmax.core.typecheck import checked, expected_type
 from fxmax.core.types import WIDENED_ON_CPU, Symbols, compute_dtype
 from fxmax.core.weights import Slot, Transform, Weights, collect
-from fxmax.errors import Declined, HostOnly
 from fxmax.frontend.capture import Captured
 from fxmax.kernels.build import BUFFERS, ELEMENTWISE, package
 from fxmax.lowering import host_fallback as host
@@ -34,6 +33,7 @@ from fxmax.lowering.recorder import Recorder
 from fxmax.report import GapKind, Report
 from fxmax.runtime import device as devices
 from fxmax.runtime.signature import Signature
+from fxmax.support.signals import Declined, HostOnly, Mistyped
 
 
 @dataclass

@@ -11,11 +11,11 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.errors import Declined
 from fxmax.rules.arithmetic import maximum, minimum
 from fxmax.rules.lib.promotion import elementwise, less, scalar
 from fxmax.rules.lib.values import tensor
 from fxmax.rules.unary import exp
+from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 

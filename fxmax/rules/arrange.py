@@ -11,9 +11,9 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.errors import Declined
 from fxmax.rules.lib.sizes import along, has_zero, is_static, positions, product_of, take
 from fxmax.rules.lib.values import axis
+from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 

@@ -15,11 +15,11 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.errors import Declined
 from fxmax.kernels.build import GEMM
 from fxmax.rules.lib.matmul import matmul
 from fxmax.rules.lib.sizes import positions
 from fxmax.rules.lib.values import cast, tensor
+from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 

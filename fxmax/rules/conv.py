@@ -21,7 +21,6 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context, PendingWeight
 from fxmax.core.table import rule
-from fxmax.errors import Declined
 from fxmax.kernels.build import GEMM
 from fxmax.rules.fused_linear import ACTIVATIONS
 from fxmax.rules.lib.conv_as_matmul import by_windows
@@ -30,6 +29,7 @@ from fxmax.rules.lib.sizes import has_zero, take
 from fxmax.rules.lib.values import static
 from fxmax.rules.norm import by_statistics
 from fxmax.rules.pad import padded
+from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 Weight: TypeAlias = TensorValue | PendingWeight

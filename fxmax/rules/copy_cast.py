@@ -7,8 +7,8 @@ from max.graph import TensorValue
 
 from fxmax.core.context import Context, PendingWeight
 from fxmax.core.table import rule
-from fxmax.errors import Declined
 from fxmax.rules.lib.values import cast
+from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 

@@ -10,9 +10,9 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.errors import Declined
 from fxmax.rules.lib.sizes import product_of
 from fxmax.rules.lib.values import broadcast, broadcast_shape, cast
+from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 

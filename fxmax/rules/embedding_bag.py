@@ -8,11 +8,11 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.errors import Declined
 from fxmax.kernels.build import GEMM
 from fxmax.rules.lib.matmul import matmul
 from fxmax.rules.lib.sizes import is_static, positions
 from fxmax.rules.lib.values import cast
+from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 SUM, MEAN, MAX = range(3)

@@ -16,9 +16,9 @@ from max.graph import TensorType, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.errors import HostOnly
 from fxmax.kernels.build import WINDOWS
 from fxmax.rules.lib.sizes import has_zero, product_of
+from fxmax.support.signals import HostOnly
 
 aten = torch.ops.aten
 SPACE: dict[Any, int] = {

@@ -11,11 +11,11 @@ from max.graph import BufferValue, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.errors import Declined
 from fxmax.rules.data_dependent import unmasked
 from fxmax.rules.gather import advanced, joined, wrapped
 from fxmax.rules.lib.sizes import has_zero, is_static, take
 from fxmax.rules.lib.values import axis, broadcast, cast, number
+from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 Scatter = Callable[..., TensorValue]

@@ -14,12 +14,12 @@ from max.graph import Dim, TensorType, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.errors import HostOnly
 from fxmax.kernels.build import ROWS
 from fxmax.rules.creation import filled
 from fxmax.rules.lib.promotion import is_nan
 from fxmax.rules.lib.values import axis, cast, static
 from fxmax.rules.reduce import is_empty
+from fxmax.support.signals import HostOnly
 
 aten = torch.ops.aten
 

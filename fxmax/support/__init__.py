@@ -1,1 +1,1 @@
-"""What every stage may use and knows nothing of graphs: files, progress, a pause in collecting garbage."""
+"""What every stage may use and knows nothing of graphs: files, progress, signals, garbage collection."""

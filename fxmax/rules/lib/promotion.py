@@ -15,8 +15,8 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import IGNORABLE, parameter_name, rule
-from fxmax.errors import HostOnly
 from fxmax.rules.lib.values import broadcast, cast, tensor, trailing_ones
+from fxmax.support.signals import HostOnly
 
 Lowering = Callable[..., TensorValue]
 

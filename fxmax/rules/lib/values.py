@@ -9,7 +9,7 @@ from max.dtype import DType
 from max.graph import Dim, StaticDim, TensorValue, ops
 
 from fxmax.core.context import Context
-from fxmax.errors import Declined
+from fxmax.support.signals import Declined
 
 
 def cast(x: TensorValue, dtype: DType) -> TensorValue:
