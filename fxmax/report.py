@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from fxmax.viewer import report_summary, write_page
+
 Fate = Literal["lowered", "decomposed", "gap", "blocked", "structural", "torch"]
 GapKind = Literal["missing", "declined", "mistyped", "raised"]
 
@@ -199,13 +201,9 @@ class Report:
 
     def html(self, path: str | Path) -> Path:
         """Write one self-contained page: the graph, its modules, gaps, weights and times."""
-        from fxmax.viewer import write_page
-
         return write_page(path, self)
 
     def _repr_html_(self) -> str:
-        from fxmax.viewer import report_summary
-
         return report_summary(self)
 
     @property

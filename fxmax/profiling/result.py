@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fxmax.report import Report, Source
+from fxmax.viewer import profile_summary, write_page
 
 ALONE = (
     "each node is compiled and run alone, on the values that it has in the model. In the whole graph MAX "
@@ -118,13 +119,9 @@ class Profile:
 
     def html(self, path: str | Path) -> Path:
         """Write one self-contained page: the graph, coloured by time."""
-        from fxmax.viewer import write_page
-
         return write_page(path, self.report, profile=self)
 
     def _repr_html_(self) -> str:
-        from fxmax.viewer import profile_summary
-
         return profile_summary(self)
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fxmax.report import Report, Source
+from fxmax.viewer import verification_summary, write_page
 
 
 @dataclass(frozen=True)
@@ -165,13 +166,9 @@ class Verification:
 
     def html(self, path: str | Path) -> Path:
         """Write one self-contained page: the graph, coloured by error."""
-        from fxmax.viewer import write_page
-
         return write_page(path, self.report, verification=self)
 
     def _repr_html_(self) -> str:
-        from fxmax.viewer import verification_summary
-
         return verification_summary(self)
 
     def __str__(self) -> str:

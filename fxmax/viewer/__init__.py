@@ -6,16 +6,11 @@ import html
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from fxmax.errors import FxmaxError
 from fxmax.support.files import write_whole
+from fxmax.viewer.data import Check, Node, Profile, Report, Time, Verification
 from fxmax.viewer.layout import lay_out
-
-if TYPE_CHECKING:
-    from fxmax.profiling import Profile
-    from fxmax.report import Report
-    from fxmax.verification import Verification
 
 
 def write_page(
@@ -113,7 +108,7 @@ def _heat(excess: float) -> str:
     return f"hsl({120 - 70 * excess:.0f} 45% 78%)"
 
 
-def _details(node: Any, check: Any, timed: Any) -> dict[str, str]:
+def _details(node: Node, check: Check | None, timed: Time | None) -> dict[str, str]:
     """What the panel shows of a node, in order."""
     shown = {
         "op": node.op,

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import networkx as nx
-
-from fxmax.report import NodeRecord
+from fxmax.viewer.data import Node
 
 WIDTH, HEIGHT = 190, 26  # of a node, in px
 COLUMN, ROW = 214, 44
@@ -17,7 +15,7 @@ COLUMN, ROW = 214, 44
 class Placed:
     """A node with the top left corner of its box, and what is written in it."""
 
-    record: NodeRecord
+    record: Node
     x: float
     y: float
     label: str
@@ -47,8 +45,10 @@ class Picture:
     height: float = 0
 
 
-def lay_out(records: Sequence[NodeRecord]) -> Picture:
+def lay_out(records: Sequence[Node]) -> Picture:
     """A layered drawing: each node below all that feed it, near the middle of them."""
+    import networkx as nx  # here, since a report must be read where only the runtime is installed
+
     graph = nx.DiGraph()
     graph.add_nodes_from(r.name for r in records)
     graph.add_edges_from((i, r.name) for r in records for i in r.inputs if i in graph)
@@ -86,7 +86,7 @@ def _spread(names: list[str], wanted: dict[str, float], column: dict[str, float]
     column |= {name: a - shift for name, a in zip(names, at, strict=True)}
 
 
-def _label(record: NodeRecord) -> str:
+def _label(record: Node) -> str:
     op = record.op.removeprefix("aten.").rpartition(".")[0] or record.op
     return op if len(op) < 26 else f"{op[:24]}…"
 
@@ -97,7 +97,7 @@ def _curve(a: tuple[float, float], b: tuple[float, float]) -> str:
     return f"M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"
 
 
-def _groups(records: Sequence[NodeRecord], at: dict[str, tuple[float, float]]) -> list[Group]:
+def _groups(records: Sequence[Node], at: dict[str, tuple[float, float]]) -> list[Group]:
     """One box a module, outer ones first."""
     members: dict[str, list[tuple[float, float]]] = {}
     for r in records:
