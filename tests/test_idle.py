@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fxmax.frontend.drop_noop_casts import drop_idle
+from fxmax.frontend.drop_noop_casts import drop_noop_casts
 
 aten = torch.ops.aten
 
@@ -23,7 +23,7 @@ def test_only_idle_casts_go() -> None:
     x, kept = torch.randn(2, 3), torch.randn(2, 3)
     program = torch.export.export(Casts(), (x, kept))
     casts = [n for n in program.graph.nodes if n.target is aten.to.dtype]
-    drop_idle(program)
+    drop_noop_casts(program)
     left = [n for n in program.graph.nodes if n.target is aten.to.dtype]
     assert len(casts) == len(left) + 2
     assert not [n for n in program.graph.nodes if n.target is aten._assert_tensor_metadata.default]

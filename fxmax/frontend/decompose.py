@@ -1,4 +1,4 @@
-"""An exported program brought down to the ops of the table: only what is not of them is taken apart."""
+"""An exported program brought down to the ops of the table: only what is not of them is decomposed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Decompositions = dict[Any, Callable[..., Any]]
 
 
 def decompose(program: ExportedProgram, table: RuleTable) -> ExportedProgram:
-    """Another program that computes the same with no writes, and no op that `table` has taken apart.
+    """The same program without writes, and without ops that have a decomposition in place of a rule.
 
     As `ExportedProgram.run_decompositions` does. That runs the whole program twice, with sizes that
     vary at each op, though of what torch exports most are ops of the table already: for Whisper's
@@ -52,7 +52,8 @@ def decompose(program: ExportedProgram, table: RuleTable) -> ExportedProgram:
     with warnings.catch_warnings(), torch.no_grad():
         # torch 2.13 copies its own tree specs in a way that it warns of itself.
         warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec", FutureWarning)
-        return program.run_decompositions(decompositions)
+        decomposed: ExportedProgram = program.run_decompositions(decompositions)
+    return decomposed
 
 
 def _op_by_op(program: ExportedProgram, decompositions: Decompositions) -> ExportedProgram:
@@ -62,12 +63,12 @@ def _op_by_op(program: ExportedProgram, decompositions: Decompositions) -> Expor
     if any(is_traceable_wrapper_subclass(t) for t in program.state_dict.values()):
         raise LeftToTorchError("a weight is of a tensor subclass")
     graph, signature = _copied(program.graph), copy.deepcopy(program.graph_signature)
-    apart = _Apart(decompositions)
-    with apart.ready(graph):
-        _take_apart(graph, apart)
+    decomposer = _Decomposer(decompositions)
+    with decomposer.tracing(graph):
+        _decompose_nodes(graph, decomposer)
         if any(map(is_write, graph.nodes)):
             functionalize(graph, signature)
-            _take_apart(graph, apart)
+            _decompose_nodes(graph, decomposer)
     graph.eliminate_dead_code()
     rename_outputs(graph, signature)
     return ExportedProgram(
@@ -100,15 +101,16 @@ def _copied(graph: fx.Graph) -> fx.Graph:
     return new
 
 
-class _Apart:
-    """What is to be taken apart, and how."""
+class _Decomposer:
+    """Which ops are decomposed, and how."""
 
     def __init__(self, decompositions: Decompositions) -> None:
         self.all = decompositions
         # Ops that torch makes of others each time they are called, some of them kept whole; the rest.
         self.composite, self.others = _split_decomp_table_to_cia_and_python_decomp(dict(decompositions))
 
-    def takes(self, node: Node) -> bool:
+    def applies(self, node: Node) -> bool:
+        """Whether `node` calls an op that has a decomposition, or one that torch itself makes of others."""
         op = node.target
         if not isinstance(op, OpOverload) or is_write(node) or op == aten.sym_size.int:
             return False
@@ -116,8 +118,8 @@ class _Apart:
         return op in self.all or (composite and op not in self.composite)
 
     @contextmanager
-    def ready(self, graph: fx.Graph) -> Iterator[None]:
-        """Let torch know it while it traces, in the mode of the program's fake tensors."""
+    def tracing(self, graph: fx.Graph) -> Iterator[None]:
+        """Let torch decompose so while it traces, in the mode of the program's fake tensors."""
         fake = detect_fake_mode([n.meta.get("val") for n in graph.find_nodes(op="placeholder")])
         with (
             fake or nullcontext(),
@@ -135,7 +137,7 @@ class _Apart:
 
         def call(*values: Any) -> Any:
             known = dict(zip(inputs, values, strict=True))
-            args, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)  # type: ignore[misc, arg-type]
+            args, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)
             return op(*args, **kwargs)
 
         values = [n.meta["val"] for n in inputs]
@@ -149,13 +151,13 @@ class _Apart:
         return graph
 
 
-def _take_apart(graph: fx.Graph, apart: _Apart) -> None:
+def _decompose_nodes(graph: fx.Graph, decomposer: _Decomposer) -> None:
     scalars: dict[str, Node] = {}  # sizes that vary, by their expression
     for node in list(graph.nodes):
         if node.target == aten.detach_.default:
             replace(node, arguments(node)["self"])
-        elif apart.takes(node):
-            _splice(node, apart.parts(node), scalars)
+        elif decomposer.applies(node):
+            _splice(node, decomposer.parts(node), scalars)
         elif isinstance(size := node.meta.get("val"), SymInt):
             scalars.setdefault(str(size), node)
 

@@ -1,4 +1,4 @@
-"""Ops taken apart before the table sees them: by torch's decompositions, and ours where torch has none.
+"""Ops decomposed before the table sees them: by torch's decompositions, and ours where torch has none.
 
 Ours are torch code, and end in ops that have rules.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,11 +18,12 @@ from fxmax.core.table import RuleTable
 
 aten = torch.ops.aten
 Decomposition = Callable[..., Any]
+D = TypeVar("D", bound=Decomposition)
 OURS: dict[OpOverload, Decomposition] = {}
 
 # torch.export leaves these whole, though torch has decompositions of them that end in ops of the table.
 # The rest of its registry ends in prims without a rule, which would be reported in the op's place.
-ALSO_TAKEN_APART: tuple[OpOverload, ...] = (
+ALSO_DECOMPOSED: tuple[OpOverload, ...] = (
     aten._addmm_activation.default,
     aten._batch_norm_no_update.default,
     aten._batch_norm_with_update_functional.default,
@@ -49,9 +50,9 @@ ALSO_TAKEN_APART: tuple[OpOverload, ...] = (
 
 
 def decompositions() -> dict[OpOverload, Decomposition]:
-    """Overload → decomposition: torch.export's defaults, `ALSO_TAKEN_APART`, and ours."""
+    """Overload → decomposition: torch.export's defaults, `ALSO_DECOMPOSED`, and ours."""
     table: Any = torch.export.default_decompositions()
-    for target in ALSO_TAKEN_APART:
+    for target in ALSO_DECOMPOSED:
         table[target] = decomposition_table[target]
     for target, function in OURS.items():
         table[target] = function
@@ -67,8 +68,8 @@ def decompositions_for(table: RuleTable) -> dict[OpOverload, Decomposition]:
     return {target: parts for target, parts in decompositions().items() if target not in table}
 
 
-def _ours(target: OpOverload) -> Callable[[Decomposition], Decomposition]:
-    def register(function: Decomposition) -> Decomposition:
+def _ours(target: OpOverload) -> Callable[[D], D]:
+    def register(function: D) -> D:
         OURS[target] = function
         return function
 
@@ -79,7 +80,8 @@ def _ours(target: OpOverload) -> Callable[[Decomposition], Decomposition]:
 def addbmm(self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta · self + alpha · Σ batch1 @ batch2; `self` is not read where beta is 0."""
     added = torch.bmm(batch1, batch2).sum(0) * alpha
-    return added if beta == 0 else self * beta + added
+    scaled: Tensor = added if beta == 0 else self * beta + added
+    return scaled
 
 
 @_ours(aten.lcm.default)

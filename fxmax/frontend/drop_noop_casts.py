@@ -1,4 +1,4 @@
-"""What an exported program holds that computes nothing, dropped before the rest is taken apart."""
+"""What an exported program holds that computes nothing, dropped before the rest is decomposed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fxmax.fx.edit import arguments, replace
 aten = torch.ops.aten
 
 
-def drop_idle(program: ExportedProgram) -> None:
+def drop_noop_casts(program: ExportedProgram) -> None:
     """Erase casts of tensors to the dtype they have, and the checks that go with them, in place.
 
     Such a cast is its argument, not a copy. In openai's Whisper, whose layers cast each weight, these
@@ -21,12 +21,12 @@ def drop_idle(program: ExportedProgram) -> None:
     for node in reversed(list(graph.nodes)):
         if node.target is aten._assert_tensor_metadata.default:
             graph.erase_node(node)
-        elif node.target is aten.to.dtype and _is_idle(node):
+        elif node.target is aten.to.dtype and _is_noop(node):
             replace(node, arguments(node)["self"])
     program.graph_module.recompile()
 
 
-def _is_idle(node: Node) -> bool:
+def _is_noop(node: Node) -> bool:
     """Whether a cast gives its argument back. One that is returned stays: the signature names it."""
     given = arguments(node)
     return (

@@ -54,7 +54,7 @@ def functionalize(graph: fx.Graph, signature: ExportGraphSignature) -> None:
         elif node in memory_of:
             memory_of[node].reach(node)
         else:
-            node.args, node.kwargs = map_arg((node.args, node.kwargs), here)  # type: ignore[assignment]
+            node.args, node.kwargs = map_arg((node.args, node.kwargs), here)
     for node in reversed(writes):
         graph.erase_node(node)
     _return_written(graph, signature, [memory for memory in memories if memory.base.op == "placeholder"])
@@ -171,7 +171,7 @@ def _functional(node: Node, read: Callable[[Node], Node]) -> Node:
     pure = getattr(packet, op._overloadname, None)
     if pure is None or [a.name for a in pure._schema.arguments] != [a.name for a in op._schema.arguments]:
         raise LeftToTorchError(f"{op} has no functional op")
-    args, kwargs = map_arg((node.args, node.kwargs), read)  # type: ignore[misc]
+    args, kwargs = map_arg((node.args, node.kwargs), read)
     value = emit(node, pure, args, node, kwargs)
     if sizes(value) != sizes(_target(node)):
         raise LeftToTorchError(f"{node} ({op}) gives another shape than it writes to")
