@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from fxmax.runtime.target import target_of
 from whisper_port.checkpoints import Checkpoint
 from whisper_port.engine.engine import Graph
 
-PACKAGES = ("max", "torch", "openai-whisper")  # whose versions decide the graphs, beside our own code
+DISTRIBUTIONS = ("max", "torch", "openai-whisper")  # whose versions decide the graphs
+PACKAGES = ("fxmax", "whisper_port")  # whose sources decide them, every file
 
 
 def find(checkpoint: Checkpoint, device: DeviceRef, dtype: str | None) -> Any:
@@ -63,7 +65,7 @@ def _place(checkpoint: Checkpoint, device: DeviceRef, dtype: str | None) -> Path
         "device": str(device),
         "target": asdict(target_of(device)),
         "dtype": dtype,
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {name: version(name) for name in DISTRIBUTIONS},
         "code": _code(),
     }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
@@ -74,10 +76,22 @@ def _place(checkpoint: Checkpoint, device: DeviceRef, dtype: str | None) -> Path
 def _code() -> str:
     """A digest of fxmax's and whisper_port's sources: any change to them is another graph."""
     digest = hashlib.sha256()
-    for package in (Path(fxmax.__file__).parent, Path(__file__).parent):
-        for file in sorted(f for f in package.rglob("*") if f.suffix in (".py", ".mojo")):
-            digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+    for name, file in sources().items():
+        digest.update(name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def sources() -> dict[str, Path]:
+    """Every Python and Mojo file of both packages, wherever in them this module lies, by its name in them."""
+    found: dict[str, Path] = {}
+    for package in PACKAGES:
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"{package} has no folder", name=package)
+        root = Path(spec.origin).parent
+        files = (f for f in root.rglob("*") if f.suffix in (".py", ".mojo"))
+        found |= {f.relative_to(root.parent).as_posix(): f for f in files}
+    return dict(sorted(found.items()))
 
 
 def _by_graph_name(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ import pytest
 
 UNTIL_NEEDED = """
 import sys
-from whisper_port.numba_later import import_whisper
+from whisper_port.compat.lazy_numba import import_whisper
 import_whisper()
 assert "numba" not in sys.modules
 import numpy as np
@@ -26,7 +26,7 @@ assert abs(along - cumulated[-1, -1]) < 1e-5, (along, cumulated[-1, -1])
 """
 ALREADY_THERE = """
 import numba
-from whisper_port.numba_later import import_whisper
+from whisper_port.compat.lazy_numba import import_whisper
 import_whisper()
 from whisper import timing
 import sys
@@ -36,7 +36,7 @@ assert "Dispatcher" in type(timing.dtw_cpu).__name__
 BROKEN = """
 import sys
 sys.modules["tiktoken"] = None  # whisper can't be imported
-from whisper_port.numba_later import import_whisper
+from whisper_port.compat.lazy_numba import import_whisper
 try:
     import_whisper()
 except ImportError:

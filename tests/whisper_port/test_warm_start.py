@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,3 +96,22 @@ def test_what_is_not_the_same_is_not_found(kept, checkpoint, monkeypatch, change
     else:
         (kept / "program.mef").write_bytes(b"half")
     assert find(checkpoint, dtype) is None
+
+
+def test_a_change_to_any_file_of_both_packages_is_another_graph(monkeypatch, tmp_path):
+    from whisper_port.engine import graphs  # and with it all that lowers
+
+    assert graphs.compile_graphs
+    ours = {
+        Path(module.__file__).resolve()
+        for name, module in list(sys.modules.items())
+        if name.split(".")[0] in ("fxmax", "whisper_port") and getattr(module, "__file__", None)
+    }
+    sources = warm.sources()
+    assert ours <= {file.resolve() for file in sources.values()}
+    assert any(name.startswith("fxmax/kernels/") and name.endswith(".mojo") for name in sources)
+    before = warm._code.__wrapped__()
+    changed = tmp_path / "decoder.py"
+    changed.write_bytes(sources["whisper_port/modules/decoder.py"].read_bytes() + b"\n")
+    monkeypatch.setattr(warm, "sources", lambda: {**sources, "whisper_port/modules/decoder.py": changed})
+    assert warm._code.__wrapped__() != before
