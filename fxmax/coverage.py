@@ -46,7 +46,7 @@ STRUCTURAL = frozenset({"aten.sym_size.int", "aten.sym_numel.default"})
 # Overloads that no sample can prove: overload → why.
 UNPROVABLE: dict[str, str] = {
     "aten.empty_strided.default": "its values are undefined",
-    **dict.fromkeys(STRUCTURAL, "a size: see tests/test_dynamic.py"),
+    **dict.fromkeys(STRUCTURAL, "a size: see tests/lowering/test_dynamic_sizes.py"),
 }
 
 How = Literal["rule", "decomposition", "structural", "excluded", "missing"]

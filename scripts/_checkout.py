@@ -7,8 +7,3 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-
-
-def with_tests() -> None:
-    """Make the tests' helpers importable too (OpInfo's samples, the model zoo)."""
-    sys.path.insert(1, str(ROOT / "tests"))

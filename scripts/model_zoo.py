@@ -18,9 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from _checkout import ROOT, with_tests
+from _checkout import ROOT
 
-with_tests()
 PAGE, DATA = ROOT / "docs/models.md", ROOT / "docs/models.json"
 TEXT = """# Hugging Face models
 
@@ -54,8 +53,8 @@ def main() -> int:
 
     if args.scaling:
         return scaling()
-    from models.run import TOLERANCE, run
-    from models.zoo import ZOO
+    from tests.support.zoo.families import ZOO
+    from tests.support.zoo.run import TOLERANCE, run
 
     if unknown := set(args.only or ()) - set(ZOO):
         parser.error(f"no such model: {', '.join(sorted(unknown))}; known: {', '.join(ZOO)}")
@@ -91,9 +90,8 @@ def write(found: dict[str, Any], limit: float, known: int) -> None:
 
 def explain(names: list[str]) -> int:
     """Lower without compiling, and print each model's gaps."""
-    from models.zoo import ZOO
-
     import fxmax
+    from tests.support.zoo.families import ZOO
 
     missing = 0
     for name in names:

@@ -18,10 +18,9 @@ from collections import Counter
 from importlib.metadata import version
 from typing import Any
 
-from _checkout import ROOT, with_tests
+from _checkout import ROOT
 
 PAGE, DATA = ROOT / "docs" / "coverage.md", ROOT / "docs" / "coverage.json"
-with_tests()
 
 DTYPES = ("float32", "float64", "int64", "int32", "bool")
 Json = dict[str, Any]
@@ -46,7 +45,7 @@ def main() -> int:
 
 def save(data: Json) -> None:
     """Write both files: samples in order, less those that scope.py has put out of scope since."""
-    from opinfo import scope
+    from tests.support.opinfo import scope
 
     def in_scope(dtype: str) -> Json:
         samples = sorted(data["samples"][dtype].items())
@@ -102,7 +101,8 @@ def dumps(data: Json) -> str:
 def run(data: Json, dtype: str, options: argparse.Namespace) -> None:
     """Run the samples of one dtype into the data (id → outcome, detail, overloads), saved as it goes."""
     import torch
-    from opinfo import harness
+
+    from tests.support.opinfo import harness
 
     kept = data["samples"].setdefault(dtype, {})
     cases = harness.chosen(getattr(torch, dtype), options.limit, pattern=options.ops)
@@ -159,7 +159,7 @@ def proofs(samples: Json) -> dict[str, Counter[str]]:
 
 
 def samples_section(samples: Json) -> list[str]:
-    from opinfo import scope
+    from tests.support.opinfo import scope
 
     lines = ["## OpInfo samples", ""]
     lines += [
@@ -236,7 +236,7 @@ def _counts(counts: Counter[str] | None) -> str:
 
 
 def gaps_section(samples: Json) -> list[str]:
-    from opinfo import scope
+    from tests.support.opinfo import scope
 
     lines = ["## Samples that do not pass", "", "| sample | outcome | why |", "|---|---|---|"]
     for outcomes in samples.values():
@@ -248,7 +248,7 @@ def gaps_section(samples: Json) -> list[str]:
 
 
 def scope_section() -> list[str]:
-    from opinfo import scope
+    from tests.support.opinfo import scope
 
     lines = ["## Ops of torch's database out of scope", "", "| ops (regular expression) | why |", "|---|---|"]
     lines += [f"| `{p.replace('|', chr(92) + '|')}` | {why} |" for p, why in scope.OUT_OF_SCOPE.items()]

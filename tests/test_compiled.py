@@ -12,12 +12,12 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import Fn, assert_same
 from torch import nn
 
 import fxmax
 from fxmax import InputError, WeightError
 from fxmax.compiled import Compiled
+from tests.support.parity import Fn, assert_same
 
 
 @dataclass

@@ -16,7 +16,7 @@ from fxmax.errors import DeviceError
 
 UNPROVEN = (
     "little of fxmax was tried on a GPU: on an H200 Whisper's encoder and a decoder's token in bfloat16 and "
-    "tests/test_gpu.py agreed with torch; compare with torch on your inputs"
+    "tests/gpu/test_gpu.py agreed with torch; compare with torch on your inputs"
 )
 
 

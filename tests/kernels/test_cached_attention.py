@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import Batch, Case, Fn, assert_same, parity_fixture
 from torch import nn
 from torch.nn import functional as F
 
 import fxmax
+from tests.support.parity import Batch, Case, Fn, assert_same, parity_fixture
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 

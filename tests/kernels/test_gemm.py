@@ -10,12 +10,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import Batch, Case, parity_fixture
 from torch import nn
 from torch.nn import functional as F
 
 import fxmax
 from fxmax.kernels.packing import PACKINGS
+from tests.support.parity import Batch, Case, parity_fixture
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 

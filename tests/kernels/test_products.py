@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
-from conftest import Batch, Case, parity_fixture
 from torch.export import Dim
 from torch.nn import functional as F
+
+from tests.support.parity import Batch, Case, parity_fixture
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Batch, Case, parity_fixture
 from torch.export import Dim
 from torch.nn import functional as F
 
 import fxmax
+from tests.support.parity import Batch, Case, parity_fixture
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 

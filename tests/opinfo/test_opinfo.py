@@ -10,7 +10,7 @@ import os
 import pytest
 import torch
 
-from opinfo import harness
+from tests.support.opinfo import harness
 
 # One sample each, of an op of many rule families: all of them take minutes to compile.
 QUICK = {

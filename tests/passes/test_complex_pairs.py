@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Batch, Case, Fn, parity_fixture
 from torch.export import Dim
 
 import fxmax
+from tests.support.parity import Batch, Case, Fn, parity_fixture
 
 torch.manual_seed(0)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import Fn
 from torch import Tensor
 
 import fxmax
 from fxmax.frontend.capture import Captured, capture
 from fxmax.rules import default_table
+from tests.support.parity import Fn
 
 ITEM = torch.ops.aten._local_scalar_dense.default
 X, AT = torch.randn(3, 4), torch.tensor([2, 1])

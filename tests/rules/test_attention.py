@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Batch, Case, ids, parity_fixture
 from torch.nn.functional import scaled_dot_product_attention as sdpa
+
+from tests.support.parity import Batch, Case, ids, parity_fixture
 
 torch.manual_seed(0)
 # Heads, lengths and width all differ, so that a kernel reading another layout can't pass.

@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import Batch, Case, parity_fixture
 from torch import Tensor
 from torch.nn import functional as F
+
+from tests.support.parity import Batch, Case, parity_fixture
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 

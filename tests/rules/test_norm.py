@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Batch, Case, ids, parity_fixture
 from torch import nn
 from torch.nn import functional as F
+
+from tests.support.parity import Batch, Case, ids, parity_fixture
 
 pytestmark = pytest.mark.slow  # minutes of compiling: too much for plain pytest
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Batch, Case, ids, parity_fixture
 from torch.export import Dim
 from torch.nn import functional as F
+
+from tests.support.parity import Batch, Case, ids, parity_fixture
 
 torch.manual_seed(0)
 L = torch.randn(2, 4, 11)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from conftest import Batch, Case, parity_fixture
+
+from tests.support.parity import Batch, Case, parity_fixture
 
 pytestmark = pytest.mark.slow  # minutes of compiling: too much for plain pytest
 

@@ -2,14 +2,14 @@
 
 import functools
 
-import faults as wrong
 import pytest
 import torch
-from faults import Fault, Suite
 from torch import nn
 from whisper.model import AudioEncoder
 
 import fxmax.fx.custom_ops  # noqa: F401 - defines its ops
+from tests.support import faults as wrong
+from tests.support.faults import Fault, Suite
 
 aten = torch.ops.aten
 pytestmark = pytest.mark.slow

@@ -2,13 +2,13 @@
 
 import json
 
-import faults as wrong
 import pytest
 import torch
-from faults import Fault, Suite
 from torch import nn
 
 import fxmax
+from tests.support import faults as wrong
+from tests.support.faults import Fault, Suite
 
 aten = torch.ops.aten
 

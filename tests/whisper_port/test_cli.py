@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import whisper
-from speech import SAMPLE
 
+from tests.support.speech import SAMPLE
 from whisper_port import cli
 from whisper_port.audio.reading import load_audio
 
