@@ -64,7 +64,11 @@ class Compiled:
             InputError: an argument is missing, unknown, or has another dtype or shape than the
                 signature; nothing is run.
         """
-        leaves = self._arguments.flatten(args, kwargs)
+        return pytree.tree_unflatten(self.flat(*args, **kwargs), self._out_spec)
+
+    def flat(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """As a call, with the outputs flat and in the signature's order, however they are nested."""
+        leaves = self.inputs(*args, **kwargs)
         home = _home(leaves)
         buffers = self.buffers(leaves)
         results = iter(self._runner(buffers))
@@ -76,7 +80,15 @@ class Compiled:
         ]
         for place, index in self._aliases:
             outputs[place] = leaves[index]
-        return pytree.tree_unflatten(outputs, self._out_spec)
+        return outputs
+
+    def inputs(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """A call's tensors, checked, in the signature's order: what `buffers` takes.
+
+        Raises:
+            InputError: as a call does.
+        """
+        return self._arguments.flatten(args, kwargs)
 
     def buffers(self, values: Sequence[Any]) -> list[Buffer]:
         """Tensors of the signature's shapes and order as MAX buffers: what `execute` takes."""
@@ -92,6 +104,16 @@ class Compiled:
         the device: for loops that keep their state there. `__call__` is for all else.
         """
         return self._runner(buffers)
+
+    @property
+    def states(self) -> dict[str, Buffer]:
+        """The module's mutated buffers (a cache, a running mean) as they are now, by FQN."""
+        specs = self.signature.states
+        return {spec.name: state for spec, state in zip(specs, self._runner.states, strict=True)}
+
+    def reset(self) -> None:
+        """The module's mutated buffers as they were before the first call, in the memory they have."""
+        self._runner.reset(fresh_states(self.weights, self.lowered))
 
     def load_state_dict(self, state_dict: Mapping[str, torch.Tensor], strict: bool = True) -> None:
         """Swap the checkpoint: the same graph, other values, no recompile; state starts afresh.
@@ -216,12 +238,17 @@ def bind(weights: Weights, lowered: Lowered, strict: bool) -> tuple[dict[str, to
     brought = {n: v for n, v in weights.values.items() if weights.specs[n].in_state_dict}
     if broken := not_finite(brought):  # a causal mask, made by the module, holds -inf by design
         warnings.warn(f"NaN or infinity in {len(broken)} weights: {', '.join(broken)}", stacklevel=3)
+    return registry, fresh_states(weights, lowered)
+
+
+def fresh_states(weights: Weights, lowered: Lowered) -> list[Buffer]:
+    """Copies of the module's mutated buffers, on the graph's device and in its dtypes."""
     states = []
     for spec in lowered.signature.states:
         value = weights.values[spec.name]
         copy = value.detach().to("cpu", TO_TORCH[compute_dtype(value.dtype, lowered.device)]).clone()
         states.append(Buffer.from_dlpack(copy.contiguous()).to(lowered.device.to_device()))
-    return registry, states
+    return states
 
 
 def _home(leaves: Sequence[Any]) -> str:

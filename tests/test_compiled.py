@@ -222,6 +222,31 @@ def test_mutated_buffers_live_between_calls(compiled: dict[str, Compiled]) -> No
     assert_same(counter(torch.ones(3)), torch.full((3,), 2.0))
 
 
+def test_state_is_read_by_name_and_set_back_where_it_is(compiled: dict[str, Compiled]) -> None:
+    counter, x = compiled["counter"], torch.ones(3)
+    counter.reset()
+    held = {name: torch.from_dlpack(state) for name, state in counter.states.items()}
+    counter(x), counter(x)
+    assert_same(held["calls"], torch.tensor(2))
+    assert_same(held["total"], 2 * x)
+    counter.reset()
+    assert_same(held["calls"], torch.tensor(0))  # in the same memory
+    assert_same(counter(x), 2 * x)
+
+
+def test_inputs_and_outputs_flat(compiled: dict[str, Compiled]) -> None:
+    structured, bias = compiled["structured"], torch.ones(3)
+    call = {"flip": True, "bias": bias, "pair": PAIR}
+    flat = [X, PAIR["a"], PAIR["b"], bias]
+    assert all(a is b for a, b in zip(structured.inputs(X, **call), flat, strict=True))
+    total, a, b, label = structured.flat(X, **call)
+    assert_same(total, Structured()(X, **call).total)
+    assert a is PAIR["a"]
+    assert b is PAIR["b"]
+    assert label == "sum"
+    assert type(structured(X, **call)) is Answer  # nothing was changed by it
+
+
 def test_a_mutated_input_is_written_in_place(compiled: dict[str, Compiled]) -> None:
     cache, x = torch.ones(3), torch.ones(3)
     assert_same(compiled["writes"](cache, x), torch.full((3,), 3.0))

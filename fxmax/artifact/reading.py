@@ -93,8 +93,7 @@ class Loaded:
 
     def reset(self) -> None:
         """The module's mutated buffers (a cache, a running mean) as they were when it was saved."""
-        for state, fresh in zip(self._runner.states, self._fresh, strict=True):
-            state.inplace_copy_from(fresh)
+        self._runner.reset(self._fresh)
 
     def _buffer(self, value: Any, spec: TensorSpec, dtype: DType) -> Buffer:
         if isinstance(value, np.ndarray):

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils import _pytree as pytree
 
-import fxmax
+from fxmax._version import __version__
 from fxmax.artifact import graph_text as recompile
 from fxmax.artifact.manifest import (
     CHECKSUMS,
@@ -77,7 +77,7 @@ def save(
             if entry.source is not None:
                 tensors.held.pop(entry.tensor, None)
     manifest = Manifest(
-        versions={"fxmax": fxmax.__version__, "max": version("max"), "torch": torch.__version__},
+        versions={"fxmax": __version__, "max": version("max"), "torch": torch.__version__},
         device=str(first.lowered.device),
         target=target_of(first.lowered.device),
         graphs=entries,

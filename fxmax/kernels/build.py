@@ -13,8 +13,7 @@ from pathlib import Path
 from mojo.run import subprocess_run_mojo
 
 from fxmax.errors import RuleError
-from fxmax.runtime.graph_cache import cache_folder
-from fxmax.runtime.program import check_cache_folder
+from fxmax.runtime.graph_cache import cache_folder, check_cache_folder
 
 ELEMENTWISE = Path(__file__).parent / "elementwise"  # one value in, one out: MAX fuses them
 GEMM = Path(__file__).parent / "gemm"  # float32 matrix products, convolution and attention on the CPU

@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fxmax.errors import CompileError
 from fxmax.support.files import sha256
 
 ENTRY, PROGRAM = "entry.json", "program.mef"
+LEAST_FREE_BYTES = 200 * 2**20  # a cold compile of Whisper's encoder writes some tens of MB
 STALE = 3600.0  # seconds after which another process's unfinished entry is an orphan
 
 
@@ -27,6 +29,26 @@ def cache_folder() -> Path:
     """Where MAX keeps its compiled kernels; fxmax's own things are in `fxmax` there."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("MODULAR_CACHE_DIR") or Path(root) / "modular")
+
+
+def check_cache_folder() -> None:
+    """Raise `CompileError` now, not minutes later, if MAX's cache folder can't be written."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # a trial: permission bits don't tell all
+            pass
+    except OSError as error:
+        raise CompileError(
+            f"MAX's cache folder {folder} can't be written ({error.strerror}). Make it writable, or "
+            "set XDG_CACHE_HOME to a folder that is."
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise CompileError(
+            f"the disk of MAX's cache folder {folder} has {free / 2**20:.0f} MB left; a compile "
+            f"needs {LEAST_FREE_BYTES / 2**20:.0f}. Free some space, or set XDG_CACHE_HOME elsewhere."
+        )
 
 
 def graphs_folder() -> Path:

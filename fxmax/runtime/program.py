@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +23,11 @@ from fxmax.errors import CompileError, DeviceError
 from fxmax.runtime import device as devices
 from fxmax.runtime import graph_cache as cache
 from fxmax.runtime import log_thread
-from fxmax.runtime.graph_cache import cache_folder
+from fxmax.runtime.copying import copy_all
 from fxmax.runtime.signature import TensorSpec
 from fxmax.runtime.target import target_of
 
 T = TypeVar("T")
-
-LEAST_FREE_BYTES = 200 * 2**20  # a cold compile of Whisper's encoder writes some tens of MB
 
 
 @dataclass
@@ -87,7 +83,7 @@ def compile_graph(
 
 
 def _compile(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path]) -> CompiledModel:
-    check_cache_folder()
+    cache.check_cache_folder()
     session = devices.session(device)
     # A Graph brings its own packages; given twice, MAX's constant folding refuses them.
     extensions = list(kernels) if isinstance(graph, Module) and kernels else None
@@ -123,6 +119,11 @@ class Runner:
         with self._lock:
             self._model, self._weights, self.states = model, self.program.weights, list(states)
 
+    def reset(self, states: Sequence[Buffer]) -> None:
+        """Copy these values into the states, which stay where they are: a recorded run reads them there."""
+        with self._lock:
+            copy_all(zip(self.states, states, strict=True))
+
     def __call__(self, inputs: Sequence[Buffer]) -> list[Buffer]:
         with self._lock:
             results = self._model._execute_device_tensors([*inputs, *self.states])
@@ -147,12 +148,14 @@ class Runner:
 
 def write_back(specs: Sequence[TensorSpec], values: Sequence[Any], buffers: Sequence[Buffer]) -> None:
     """Give arrays on the host, which a GPU worked on copies of, what was written in the copies."""
+    pairs = []
     for spec, value, buffer in zip(specs, values, buffers, strict=True):
         if not spec.mutated:
             continue
         own = Buffer.from_numpy(value) if isinstance(value, np.ndarray) else Buffer.from_dlpack(value)
         if own.is_host:
-            own.inplace_copy_from(buffer.to(CPU()))
+            pairs.append((own, buffer.to(CPU())))
+    copy_all(pairs)
 
 
 class Replay:
@@ -197,23 +200,3 @@ def _interruptible(work: Callable[[], T]) -> T:
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]  # type: ignore[no-any-return]
-
-
-def check_cache_folder() -> None:
-    """Raise `CompileError` now, not minutes later, if MAX's cache folder can't be written."""
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):  # a trial: permission bits don't tell all
-            pass
-    except OSError as error:
-        raise CompileError(
-            f"MAX's cache folder {folder} can't be written ({error.strerror}). Make it writable, or "
-            "set XDG_CACHE_HOME to a folder that is."
-        ) from error
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE_BYTES:
-        raise CompileError(
-            f"the disk of MAX's cache folder {folder} has {free / 2**20:.0f} MB left; a compile "
-            f"needs {LEAST_FREE_BYTES / 2**20:.0f}. Free some space, or set XDG_CACHE_HOME elsewhere."
-        )

@@ -6,7 +6,7 @@ import re
 
 from max.graph import BufferType
 
-import fxmax
+from fxmax._version import __version__
 from fxmax.errors import FxmaxError
 from fxmax.source.blocks import blocks_of, function, functions_of, main_lines
 from fxmax.source.recording import Recording
@@ -102,7 +102,7 @@ def _header(recording: Recording) -> str:
     text = "\n".join(layouts)
     return HEADER.format(
         title=f"{lowered.captured.name} on MAX.",
-        version=fxmax.__version__,
+        version=__version__,
         imports="{imports}",  # known at the end
         device=value_of(lowered.device, Names(), device=False),
         path="from pathlib import Path\n\n" if kernels else "",

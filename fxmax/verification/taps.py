@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from max._mlir_context import in_default_mlir_context
 from max.graph import DeviceRef, TensorValue
-from torch.utils import _pytree as pytree
 
 from fxmax.compiled import Compiled
 from fxmax.core.table import RuleTable
@@ -80,7 +79,6 @@ def lower_tapped(
 
 def run_tapped(compiled: Compiled, args: Any, kwargs: Any, taps: int) -> tuple[list[Any], list[Any]]:
     """(the module's own flat outputs, the values of the last `taps` outputs)."""
-    flat = len(compiled.signature.outputs)
-    compiled._out_spec = pytree.tree_structure([0] * flat)
-    values = compiled(*args, **kwargs)
-    return values[: flat - taps], values[flat - taps :]
+    values = compiled.flat(*args, **kwargs)
+    own = len(values) - taps
+    return values[:own], values[own:]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from fxmax.compiled import Compiled, bind, compile_lowered
+from fxmax.compiled import Compiled, compile_lowered
 from fxmax.core.table import RuleTable
 from fxmax.core.types import TO_TORCH, compute_dtype
 from fxmax.core.weights import Weights
@@ -154,9 +154,9 @@ class Verifier:
         assert self.compiled is not None, "compile first"
         args, named = given_inputs(self.captured, args, kwargs)
         start = time.perf_counter()
-        leaves = self.compiled._arguments.flatten(args, named)
+        leaves = self.compiled.inputs(*args, **named)
         before = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-        _fresh_states(self.compiled)
+        self.compiled.reset()  # a call may have written the state of the one before
         alone = self._run_unwatched(args, named)
         outputs, tapped = run_tapped(self.compiled, args, named, len(self.taps))
         ran = time.perf_counter()
@@ -180,7 +180,7 @@ class Verifier:
         """The flat outputs of the graph without taps, on copies of the inputs, which it may write."""
         if self.unwatched is None:
             return None
-        _fresh_states(self.unwatched)
+        self.unwatched.reset()
         args, kwargs = pytree.tree_map_only((torch.Tensor, np.ndarray), _copy, (args, kwargs))
         return run_tapped(self.unwatched, args, kwargs, 0)[0]
 
@@ -291,12 +291,6 @@ class Verifier:
         ]
         ours = max((torch.finfo(t).eps for t in floats), default=torch.finfo(torch.float32).eps)
         return (ours + torch.finfo(dtype).eps) / 2
-
-
-def _fresh_states(compiled: Compiled) -> None:
-    """A call may have written the state of the one before."""
-    if compiled.signature.states:
-        compiled._runner.rebind(*bind(compiled.weights, compiled.lowered, False))
 
 
 def _copy(x: Any) -> Any:

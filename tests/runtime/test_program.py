@@ -1,4 +1,4 @@
-"""Before and during a compile: the cache folder, the disk, Ctrl-C. Nothing here compiles."""
+"""Before, during and after a compile: the cache folder, the disk, Ctrl-C, copies. Nothing here compiles."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import threading
 import time
 from collections import namedtuple
 
+import numpy as np
 import pytest
+from max.driver import Buffer
 
 from fxmax import CompileError
-from fxmax.runtime import program as runtime
+from fxmax.runtime import program
+from fxmax.runtime.copying import copy_all
+from fxmax.runtime.graph_cache import check_cache_folder
 
 
 @pytest.fixture
@@ -22,21 +26,21 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_a_usable_cache_folder_passes_and_is_left_empty(cache) -> None:
-    runtime.check_cache_folder()
+    check_cache_folder()
     assert list((cache / "modular").iterdir()) == []
 
 
 def test_a_cache_folder_that_cannot_be_written_is_named(cache) -> None:
     (cache / "modular").write_text("a file where the folder should be")
     with pytest.raises(CompileError, match=r"modular can't be written .*set XDG_CACHE_HOME"):
-        runtime.check_cache_folder()
+        check_cache_folder()
 
 
 def test_a_full_disk_is_told_before_the_compile(cache, monkeypatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 2**20))
     with pytest.raises(CompileError, match="has 1 MB left; a compile needs 200"):
-        runtime.check_cache_folder()
+        check_cache_folder()
 
 
 def test_ctrl_c_is_heard_while_max_works() -> None:
@@ -47,7 +51,7 @@ def test_ctrl_c_is_heard_while_max_works() -> None:
     start = time.perf_counter()
     try:
         with pytest.raises(KeyboardInterrupt):
-            runtime._interruptible(lambda: release.wait(30))
+            program._interruptible(lambda: release.wait(30))
         assert time.perf_counter() - start < 5
     finally:
         release.set()
@@ -59,5 +63,14 @@ def test_what_the_compiler_raises_reaches_the_caller() -> None:
         raise ValueError("no such kernel")
 
     with pytest.raises(ValueError, match="no such kernel"):
-        runtime._interruptible(fail)
-    assert runtime._interruptible(lambda: 7) == 7
+        program._interruptible(fail)
+    assert program._interruptible(lambda: 7) == 7
+
+
+def test_what_is_copied_is_there_when_the_call_returns() -> None:
+    """MAX itself copies later, from and to memory that may be freed by then."""
+    for shape in ((), (3,), (0,)):
+        for _ in range(300):
+            array = np.ones(shape)
+            copy_all([(Buffer.from_numpy(array), Buffer.from_numpy(np.full(shape, 2.0)))])
+            np.testing.assert_array_equal(array, np.full(shape, 2.0))
