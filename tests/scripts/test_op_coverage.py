@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from core_aten import EXCLUDED, core_overloads
 
 import fxmax
-from fxmax.coverage import EXCLUDED, core_overloads
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "op_coverage.py"
 aten = torch.ops.aten
