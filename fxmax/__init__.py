@@ -9,94 +9,81 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fxmax._version import __version__
+from fxmax._version import __version__ as __version__
 
-__all__ = [
-    "ArtifactError",
-    "CaptureError",
-    "CompileError",
-    "Compiled",
-    "Context",
-    "Declined",
-    "DeviceError",
-    "FxmaxError",
-    "Gap",
-    "HostOnly",
-    "InputError",
-    "Job",
-    "Loaded",
-    "Lowered",
-    "LoweringError",
-    "Profile",
-    "Report",
-    "Rule",
-    "RuleError",
-    "RuleTable",
-    "Verification",
-    "WeightError",
-    "__version__",
-    "default_table",
-    "explain",
-    "load",
-    "load_all",
-    "lower",
-    "lower_many",
-    "profile",
-    "rule",
-    "save",
-    "verify",
-]
-
-if TYPE_CHECKING:
-    from fxmax.api import Job, explain, lower, lower_many
-    from fxmax.artifact import Loaded, load, load_all, save
-    from fxmax.compiled import Compiled
-    from fxmax.core.context import Context
-    from fxmax.core.table import Rule, RuleTable
-    from fxmax.errors import (
-        ArtifactError,
-        CaptureError,
-        CompileError,
-        DeviceError,
-        FxmaxError,
-        InputError,
-        LoweringError,
-        RuleError,
-        WeightError,
-    )
-    from fxmax.lowering.walk import Lowered
-    from fxmax.profiling import Profile, profile
-    from fxmax.report import Gap, Report
-    from fxmax.rules import default_table, rule
-    from fxmax.support.signals import Declined, HostOnly
-    from fxmax.verification import Verification, verify
-
-_HOMES = {
+_NAMES = {
     "fxmax.api": ("Job", "explain", "lower", "lower_many"),
     "fxmax.artifact": ("Loaded", "load", "load_all", "save"),
     "fxmax.compiled": ("Compiled",),
     "fxmax.core.context": ("Context",),
+    "fxmax.core.table": ("Rule", "RuleTable"),
+    "fxmax.errors": (
+        "ArtifactError",
+        "CaptureError",
+        "CompileError",
+        "DeviceError",
+        "FxmaxError",
+        "InputError",
+        "LoweringError",
+        "RuleError",
+        "WeightError",
+    ),
     "fxmax.lowering.walk": ("Lowered",),
     "fxmax.profiling": ("Profile", "profile"),
     "fxmax.report": ("Gap", "Report"),
-    "fxmax.core.table": ("Rule", "RuleTable"),
     "fxmax.rules": ("default_table", "rule"),
     "fxmax.support.signals": ("Declined", "HostOnly"),
     "fxmax.verification": ("Verification", "verify"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: home for home, names in _NAMES.items() for name in names}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_names.py compares the two
+    from fxmax.api import Job as Job
+    from fxmax.api import explain as explain
+    from fxmax.api import lower as lower
+    from fxmax.api import lower_many as lower_many
+    from fxmax.artifact import Loaded as Loaded
+    from fxmax.artifact import load as load
+    from fxmax.artifact import load_all as load_all
+    from fxmax.artifact import save as save
+    from fxmax.compiled import Compiled as Compiled
+    from fxmax.core.context import Context as Context
+    from fxmax.core.table import Rule as Rule
+    from fxmax.core.table import RuleTable as RuleTable
+    from fxmax.errors import ArtifactError as ArtifactError
+    from fxmax.errors import CaptureError as CaptureError
+    from fxmax.errors import CompileError as CompileError
+    from fxmax.errors import DeviceError as DeviceError
+    from fxmax.errors import FxmaxError as FxmaxError
+    from fxmax.errors import InputError as InputError
+    from fxmax.errors import LoweringError as LoweringError
+    from fxmax.errors import RuleError as RuleError
+    from fxmax.errors import WeightError as WeightError
+    from fxmax.lowering.walk import Lowered as Lowered
+    from fxmax.profiling import Profile as Profile
+    from fxmax.profiling import profile as profile
+    from fxmax.report import Gap as Gap
+    from fxmax.report import Report as Report
+    from fxmax.rules import default_table as default_table
+    from fxmax.rules import rule as rule
+    from fxmax.support.signals import Declined as Declined
+    from fxmax.support.signals import HostOnly as HostOnly
+    from fxmax.verification import Verification as Verification
+    from fxmax.verification import verify as verify
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        try:
-            return getattr(import_module(_HOME.get(name, "fxmax.errors")), name)
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            message = f"fxmax.{name} needs torch, which is not installed: pip install 'fxmax[torch]'"
-            raise ModuleNotFoundError(message, name="torch") from None
-    raise AttributeError(f"module 'fxmax' has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'fxmax' has no attribute {name!r}")
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        message = f"fxmax.{name} needs torch, which is not installed: pip install 'fxmax[torch]'"
+        raise ModuleNotFoundError(message, name="torch") from None
 
 
 def __dir__() -> list[str]:

@@ -8,48 +8,41 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "AudioError",
-    "Checkpoint",
-    "CheckpointError",
-    "Transcription",
-    "WhisperModel",
-    "load_audio",
-    "load_checkpoint",
-    "load_model",
-    "lower_encoder",
-    "resolve_checkpoint",
-]
-
-if TYPE_CHECKING:
-    from whisper_port.audio.reading import AudioError, load_audio
-    from whisper_port.checkpoints import Checkpoint, CheckpointError
-    from whisper_port.checkpoints import load as load_checkpoint
-    from whisper_port.checkpoints import resolve as resolve_checkpoint
-    from whisper_port.loading import load_model
-    from whisper_port.model import WhisperModel
-    from whisper_port.modules.encoder import lower_encoder
-    from whisper_port.transcription.sliding import Transcription
-
 _HOME = {
     "AudioError": ("whisper_port.audio.reading", "AudioError"),
-    "load_audio": ("whisper_port.audio.reading", "load_audio"),
-    "WhisperModel": ("whisper_port.model", "WhisperModel"),
-    "load_model": ("whisper_port.loading", "load_model"),
-    "Transcription": ("whisper_port.transcription.sliding", "Transcription"),
     "Checkpoint": ("whisper_port.checkpoints", "Checkpoint"),
     "CheckpointError": ("whisper_port.checkpoints", "CheckpointError"),
+    "Transcription": ("whisper_port.transcription.sliding", "Transcription"),
+    "WhisperModel": ("whisper_port.model", "WhisperModel"),
+    "load_audio": ("whisper_port.audio.reading", "load_audio"),
     "load_checkpoint": ("whisper_port.checkpoints", "load"),
-    "resolve_checkpoint": ("whisper_port.checkpoints", "resolve"),
+    "load_model": ("whisper_port.loading", "load_model"),
     "lower_encoder": ("whisper_port.modules.encoder", "lower_encoder"),
+    "resolve_checkpoint": ("whisper_port.checkpoints", "resolve"),
 }
+
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_names.py compares the two
+    from whisper_port.audio.reading import AudioError as AudioError
+    from whisper_port.audio.reading import load_audio as load_audio
+    from whisper_port.checkpoints import Checkpoint as Checkpoint
+    from whisper_port.checkpoints import CheckpointError as CheckpointError
+    from whisper_port.checkpoints import load as _load
+    from whisper_port.checkpoints import resolve as _resolve
+    from whisper_port.loading import load_model as load_model
+    from whisper_port.model import WhisperModel as WhisperModel
+    from whisper_port.modules.encoder import lower_encoder as lower_encoder
+    from whisper_port.transcription.sliding import Transcription as Transcription
+
+    load_checkpoint, resolve_checkpoint = _load, _resolve
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        module, attribute = _HOME[name]
-        return getattr(import_module(module), attribute)
-    raise AttributeError(f"module 'whisper_port' has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'whisper_port' has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:
