@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,10 +15,8 @@ from torch._prims_common import elementwise_dtypes
 from torch.fx.node import map_arg
 
 from fxmax.core.types import compute_dtype
+from fxmax.core.weights import Transform
 from fxmax.fx.provenance import module_path
-
-if TYPE_CHECKING:
-    from fxmax.lowering.walk import Lowerer
 
 
 @dataclass(frozen=True)
@@ -29,31 +27,62 @@ class PendingWeight:
     shape: tuple[int, ...]
 
 
+class WeightReader(Protocol):
+    """Weights as values of the graph."""
+
+    def read(
+        self, fqn: str, layout: str = "", transform: Transform | None = None, dtype: DType | None = None
+    ) -> TensorValue:
+        """The graph's value for a weight, as it stands or in another layout."""
+
+
+class MutableInputs(Protocol):
+    """The graph's mutable inputs, and what each holds by now."""
+
+    def write(
+        self, node: torch.fx.Node, value: TensorValue, write: Callable[[BufferValue], None]
+    ) -> TensorValue | None:
+        """Do the node's write in place, if it is one to a mutable input that holds `value`."""
+
+    def buffer_of(self, value: TensorValue) -> BufferValue | None:
+        """The mutable input that holds `value`, if one does."""
+
+
+class Broadcasts(Protocol):
+    """What MAX may not be left to broadcast as it is: see `lowering/broadcast_workaround.py`."""
+
+    def value(self, value: TensorValue) -> TensorValue:
+        """`value`, fit to be broadcast again."""
+
+
+@dataclass(frozen=True, eq=False)
 class Context:
-    """One node's view of the lowering; made by the lowerer for each call of a rule.
+    """One node's view of the lowering; made by the walk for each call of a rule.
 
     Attributes:
         node: the fx node.
         out: the type to return: a `TensorType`, or a list of them for an op with several results
             (None where torch returns nothing there).
+        arguments: schema name → fx argument (a node, a number, …); `given` and `meta` read them.
         device: the graph's device, or the host's CPU for a rule that raised `HostOnly`.
-        path: FQN of the module that the node was traced in.
+        weights, state, broadcasts: the graph's weights, its mutable inputs, and the broadcasts that MAX
+            gets wrong (None where no size varies): for the methods below.
+        own_kernels: whether the rule may call fxmax's kernels for the CPU where MAX has an op of its own.
     """
 
-    def __init__(
-        self,
-        lowerer: Lowerer,
-        node: torch.fx.Node,
-        out: Any,
-        arguments: dict[str, Any],
-        device: DeviceRef,
-    ) -> None:
-        self._lowerer = lowerer
-        self._arguments = arguments  # schema name → fx argument (a node, a number, ...)
-        self.node = node
-        self.out: Any = out
-        self.device = device
-        self.path = module_path(node)
+    node: torch.fx.Node
+    out: Any
+    arguments: Mapping[str, Any]
+    device: DeviceRef
+    weights: WeightReader
+    state: MutableInputs
+    broadcasts: Broadcasts | None
+    own_kernels: bool
+
+    @property
+    def path(self) -> str:
+        """FQN of the module that the node was traced in."""
+        return module_path(self.node)
 
     def dtype(self, dtype: torch.dtype) -> DType:
         """The MAX dtype that stands for a torch dtype on this device."""
@@ -61,16 +90,16 @@ class Context:
 
     def meta(self, argument: str) -> Any:
         """What torch knew of an argument: a FakeTensor for a tensor, else the value."""
-        return map_arg(self._arguments[argument], lambda n: n.meta.get("val"))
+        return map_arg(self.arguments[argument], lambda n: n.meta.get("val"))
 
     def given(self, argument: str) -> Any:
         """The fx node that an argument comes from, or the number or list that it is."""
-        return self._arguments[argument]
+        return self.arguments[argument]
 
     def promoted(self, kind: Promotion = Promotion.DEFAULT) -> DType:
         """The dtype that torch computes this node in, by torch's own promotion rules."""
         flat: list[Any] = []
-        for value in self._arguments:
+        for value in self.arguments:
             meta = self.meta(value)
             flat += meta if isinstance(meta, (list, tuple)) else [meta]
         operands = [_as_number(x) for x in flat if isinstance(x, _OPERANDS)]
@@ -92,33 +121,20 @@ class Context:
             The input's value after `write(buffer)`; None where this node does not write to a
             mutable input, and its rule has to make a new tensor.
         """
-        boundary = self._lowerer.boundary
-        placeholder = boundary.in_place.get(self.node.name)
-        if placeholder is None or boundary.written[placeholder] is not value:
-            return None
-        write(boundary.buffers[placeholder])
-        return boundary.load(placeholder)
+        return self.state.write(self.node, value, write)
 
     def buffer(self, value: TensorValue) -> BufferValue | None:
         """The mutable input that holds `value` at this point of the graph, if one does."""
-        boundary = self._lowerer.boundary
-        names = [name for name, held in boundary.written.items() if held is value]
-        return boundary.buffers[names[0]] if names else None
+        return self.state.buffer_of(value)
 
     def settled(self, value: TensorValue) -> TensorValue:
         """A value that the rule made by broadcasting, fit to be broadcast again."""
-        settled = self._lowerer.settled
-        return settled.value(value) if settled else value
+        return self.broadcasts.value(value) if self.broadcasts else value
 
     def size_tensor(self, dim: Dim | int) -> TensorValue:
         """A size as a 0-d int64 tensor on the graph's device."""
         value = ops.shape_to_tensor([dim]).reshape([])
         return value if self.device.is_cpu() else value.to(self.device)
-
-    @property
-    def own_kernels(self) -> bool:
-        """Whether a rule may call fxmax's kernels for the CPU where MAX has an op of its own."""
-        return self.device.is_cpu() and self._lowerer.own_kernels
 
     def fast(self, dtype: DType) -> bool:
         """Whether fxmax's own kernels may compute in `dtype` there: they are float32's."""
@@ -140,7 +156,7 @@ class Context:
             dtype: of the stored form, where the change gives it another (default: as it was).
         """
         if isinstance(value, PendingWeight):
-            return self._lowerer.weight(value.fqn, layout, torch_fn, dtype)
+            return self.weights.read(value.fqn, layout, torch_fn, dtype)
         return graph_fn(value)
 
 

@@ -22,6 +22,7 @@ from torch.utils import _pytree as pytree
 from fxmax.core.mlir_access import drop_unread_loads
 from fxmax.core.types import Symbols, compute_dtype
 from fxmax.errors import CaptureError
+from fxmax.lowering.inplace_state import InplaceState
 from fxmax.runtime.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
 
 WEIGHT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -39,36 +40,27 @@ class Boundary:
     states: dict[str, str]  # FQN of a mutated buffer → placeholder
     mutations: list[str | None]  # for each result, the placeholder that it is written to, if any
     in_place: dict[str, str] = field(default_factory=dict)  # node → placeholder: see `_writers`
-    buffers: dict[str, BufferValue] = field(default_factory=dict)
-    written: dict[str, TensorValue] = field(default_factory=dict)  # placeholder → what it holds now
     derived: dict[str, list[Dim]] = field(default_factory=dict)  # placeholder → sizes: see `_derived`
 
-    def enter(self, graph: Graph) -> dict[str, TensorValue]:
+    def enter(self, graph: Graph, state: InplaceState) -> dict[str, TensorValue]:
         """Placeholder → value, for the graph's own inputs."""
         values: dict[str, TensorValue] = {}
         for name, value in zip(self.graph_inputs, graph.inputs, strict=True):
             if isinstance(value, BufferValue):
-                self.buffers[name] = value
-                values[name] = self.load(name)
+                values[name] = state.enter(name, value)
             elif name in self.derived:
                 values[name] = ops.rebind(value.tensor, self.derived[name])
             else:
                 values[name] = value.tensor
         return values
 
-    def load(self, placeholder: str) -> TensorValue:
-        """What a mutable buffer holds at this point of the graph."""
-        value = self.written[placeholder] = ops.buffer_load(self.buffers[placeholder])
-        return value
-
-    def leave(self, graph: Graph, results: Sequence[Any], device: DeviceRef) -> None:
+    def leave(self, graph: Graph, results: Sequence[Any], state: InplaceState) -> None:
         """Write mutated buffers back, and output the rest."""
         returned = []
         user = iter(self.signature.outputs)
         for value, target in zip(results, self.mutations, strict=True):
             if target is not None:
-                if value is not self.written[target]:
-                    ops.buffer_store(self.buffers[target], value)
+                state.leave(target, value)
             elif (spec := next(user)).kind == "tensor":
                 returned.append(value)
             elif spec.kind == "size":

@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 from max._mlir_context import in_default_mlir_context
-from max.dtype import DType
-from max.graph import DeviceRef, Graph, Module, TensorValue, Weight, ops
+from max.graph import DeviceRef, Graph, Module, TensorValue, ops
 from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
 
@@ -22,13 +21,15 @@ from fxmax.core.context import Context, PendingWeight
 from fxmax.core.mlir_access import counted
 from fxmax.core.table import Rule, RuleTable, parameter_name
 from fxmax.core.typecheck import checked, expected_type
-from fxmax.core.types import WIDENED_ON_CPU, Symbols, compute_dtype
-from fxmax.core.weights import Slot, Transform, Weights, collect
+from fxmax.core.types import WIDENED_ON_CPU, Symbols
+from fxmax.core.weights import Slot, Weights, collect
 from fxmax.frontend.capture import Captured
 from fxmax.kernels.build import BUFFERS, ELEMENTWISE, package
 from fxmax.lowering import host_fallback as host
 from fxmax.lowering.boundary import Boundary, boundary_of
 from fxmax.lowering.broadcast_workaround import Settled
+from fxmax.lowering.graph_weights import GraphWeights
+from fxmax.lowering.inplace_state import InplaceState
 from fxmax.lowering.recorder import Recorder
 from fxmax.report import GapKind, Report
 from fxmax.runtime import device as devices
@@ -131,12 +132,14 @@ class Lowerer(torch.fx.Interpreter):
             custom_extensions=self._kernels(),
             module=self.shared.module if self.shared else None,
         )
+        self.read = GraphWeights(self.weights, self.max_graph, self.device, self._bound_name, self.on_weight)
+        self.state = InplaceState(self.boundary.in_place)
         with self.max_graph:
-            self.values: dict[str, TensorValue] = self.boundary.enter(self.max_graph)
+            self.values: dict[str, TensorValue] = self.boundary.enter(self.max_graph, self.state)
             results = self.run()
             self.recorder.finish()
             if self.report.ok:
-                self.boundary.leave(self.max_graph, results, self.device)
+                self.boundary.leave(self.max_graph, results, self.state)
         self.report.max_ops, self.report.distinct_max_ops = counted(self.max_graph)
         self._describe_weights()
         if self.hosted:
@@ -188,7 +191,7 @@ class Lowerer(torch.fx.Interpreter):
         return self._apply(rule, args, kwargs)
 
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
-        return self._read(args[0])
+        return self.read.read_all(args[0])
 
     # -- one node -------------------------------------------------------------------------------
 
@@ -199,7 +202,7 @@ class Lowerer(torch.fx.Interpreter):
             return BLOCKED
         try:
             arguments = {
-                parameter_name(name): bound[name] if name in rule.relays else self._read(bound[name])
+                parameter_name(name): bound[name] if name in rule.relays else self.read.read_all(bound[name])
                 for name in rule.arguments
             }
             out = expected_type(self.node.meta.get("val"), self.symbols, self.device)
@@ -218,13 +221,25 @@ class Lowerer(torch.fx.Interpreter):
     def _call(self, rule: Rule, arguments: dict[str, Any], out: Any) -> Any:
         origin = bind(rule.target, self.node.args, self.node.kwargs)
         try:
-            return rule.fn(Context(self, self.node, out, origin, self.device), **arguments)
+            return rule.fn(self._context(out, origin, self.device), **arguments)
         except HostOnly:
             there = expected_type(self.node.meta.get("val"), self.symbols, host.HOST)
-            context = Context(self, self.node, there, origin, host.HOST)
+            context = self._context(there, origin, host.HOST)
             result = checked(rule.fn(context, **host.to_host(arguments)), there)
             self.hosted[str(rule.target)] += 1
             return host.from_host(result, out)
+
+    def _context(self, out: Any, arguments: dict[str, Any], device: DeviceRef) -> Context:
+        return Context(
+            self.node,
+            out,
+            arguments,
+            device,
+            weights=self.read,
+            state=self.state,
+            broadcasts=self.settled,
+            own_kernels=self.own_kernels and device.is_cpu(),
+        )
 
     def _structural(self, value: Callable[[], Any]) -> Any:
         try:
@@ -247,34 +262,15 @@ class Lowerer(torch.fx.Interpreter):
             return BLOCKED
         if isinstance(expected, list):
             return [self._stand_in(e) for e in expected]
-        return self._zeros(expected.dtype, expected.shape)
-
-    def _zeros(self, dtype: DType, shape: Any) -> TensorValue:
-        return ops.broadcast_to(ops.constant(0, dtype, device=self.device), shape)
+        return ops.broadcast_to(ops.constant(0, expected.dtype, device=self.device), expected.shape)
 
     # -- weights --------------------------------------------------------------------------------
 
-    def weight(
-        self, fqn: str, layout: str = "", transform: Transform | None = None, dtype: DType | None = None
-    ) -> TensorValue:
-        """The graph's value for a weight, as it stands or in another layout."""
-        spec = self.weights.specs[fqn]
-        name = f"{fqn}::{layout}" if layout else fqn
-        if name not in self.values:
-            dtype = dtype or compute_dtype(spec.dtype, self.device)
-            bound = (
-                self.shared.name(self.captured.name, name, self.weights.values[fqn]) if self.shared else name
-            )
-            self.weights.slots[bound] = slot = Slot(bound, spec, dtype, layout, transform)
-            if 0 in slot.shape:  # MAX does not find a weight without elements
-                self.values[name] = self._zeros(dtype, slot.shape)
-            else:
-                self.values[name] = self.max_graph.add_weight(Weight(bound, dtype, slot.shape, self.device))
-        return self.values[name]
+    def on_weight(self, slot: Slot, value: TensorValue) -> None:
+        """A weight was read, for the first time in its layout."""
 
-    def _read(self, value: Any) -> Any:
-        """`value` with every pending weight in it read as it stands."""
-        return pytree.tree_map_only(PendingWeight, lambda pending: self.weight(pending.fqn), value)
+    def _bound_name(self, name: str, value: torch.Tensor) -> str:
+        return self.shared.name(self.captured.name, name, value) if self.shared else name
 
     def _kernels(self) -> list[Path]:
         """Packages of the Mojo custom ops that the rules of this graph call."""

@@ -16,11 +16,10 @@ from typing import Any
 
 import torch
 from max._mlir_context import in_default_mlir_context
-from max.dtype import DType
-from max.graph import BufferType, Graph, TensorType, ops
+from max.graph import BufferType, Graph, TensorType, TensorValue, ops
 from max.graph.value import Value
 
-from fxmax.core.weights import Slot, Transform
+from fxmax.core.weights import Slot
 from fxmax.fx.provenance import module_path, source
 from fxmax.lowering.walk import Lowered, Lowerer
 from fxmax.report import Source
@@ -59,14 +58,8 @@ class Recording:
 class _RecordingLowerer(Lowerer):
     calls: list[Call]
 
-    def weight(
-        self, fqn: str, layout: str = "", transform: Transform | None = None, dtype: DType | None = None
-    ) -> Any:
-        before = set(self.weights.slots)
-        value = super().weight(fqn, layout, transform, dtype)
-        for name in set(self.weights.slots) - before:
-            self.calls.append(Call("", [], {}, value, self.node, self.weights.slots[name]))
-        return value
+    def on_weight(self, slot: Slot, value: TensorValue) -> None:
+        self.calls.append(Call("", [], {}, value, self.node, slot))
 
 
 @in_default_mlir_context

@@ -1,0 +1,60 @@
+"""Weights as values of the graph that is being built: each is read once, in each layout asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from max.dtype import DType
+from max.graph import DeviceRef, Graph, TensorValue, Weight, ops
+from torch.utils import _pytree as pytree
+
+from fxmax.core.context import PendingWeight
+from fxmax.core.types import compute_dtype
+from fxmax.core.weights import Slot, Transform, Weights
+
+
+class GraphWeights:
+    """Reads weights into `graph`, and makes a slot in `weights` for each.
+
+    Args:
+        bound_name: (a slot's name, the tensor that it is made of) → its name in the MAX module.
+        on_read: called with each new slot and its value.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        graph: Graph,
+        device: DeviceRef,
+        bound_name: Callable[[str, torch.Tensor], str],
+        on_read: Callable[[Slot, TensorValue], None],
+    ) -> None:
+        self._weights, self._graph, self._device = weights, graph, device
+        self._bound_name, self._on_read = bound_name, on_read
+        self._values: dict[str, TensorValue] = {}
+
+    def read(
+        self, fqn: str, layout: str = "", transform: Transform | None = None, dtype: DType | None = None
+    ) -> TensorValue:
+        """The graph's value for a weight, as it stands or in another layout."""
+        name = f"{fqn}::{layout}" if layout else fqn
+        if name not in self._values:
+            spec = self._weights.specs[fqn]
+            bound = self._bound_name(name, self._weights.values[fqn])
+            slot = Slot(bound, spec, dtype or compute_dtype(spec.dtype, self._device), layout, transform)
+            self._weights.slots[bound] = slot
+            self._values[name] = self._value(slot)
+            self._on_read(slot, self._values[name])
+        return self._values[name]
+
+    def read_all(self, value: Any) -> Any:
+        """`value` with every pending weight in it read as it stands."""
+        return pytree.tree_map_only(PendingWeight, lambda pending: self.read(pending.fqn), value)
+
+    def _value(self, slot: Slot) -> TensorValue:
+        shape = slot.shape
+        if 0 in shape:  # MAX does not find a weight without elements
+            return ops.broadcast_to(ops.constant(0, slot.dtype, device=self._device), shape)
+        return self._graph.add_weight(Weight(slot.name, slot.dtype, shape, self._device))
