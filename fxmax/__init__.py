@@ -28,7 +28,7 @@ _NAMES = {
         "RuleError",
         "WeightError",
     ),
-    "fxmax.lowering.walk": ("Lowered",),
+    "fxmax.lowered": ("Lowered",),
     "fxmax.profiling": ("Profile", "profile"),
     "fxmax.report": ("Gap", "Report"),
     "fxmax.rules": ("default_table", "rule"),
@@ -61,7 +61,7 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from fxmax.errors import LoweringError as LoweringError
     from fxmax.errors import RuleError as RuleError
     from fxmax.errors import WeightError as WeightError
-    from fxmax.lowering.walk import Lowered as Lowered
+    from fxmax.lowered import Lowered as Lowered
     from fxmax.profiling import Profile as Profile
     from fxmax.profiling import profile as profile
     from fxmax.report import Gap as Gap

@@ -16,8 +16,9 @@ from fxmax.compiled import Compiled, compile_lowered, compile_module
 from fxmax.core.table import RuleTable
 from fxmax.errors import LoweringError
 from fxmax.frontend.capture import capture
-from fxmax.lowering import walk as lowering
-from fxmax.lowering.walk import Lowered
+from fxmax.lowered import Lowered
+from fxmax.lowering import walk
+from fxmax.lowering.lowered_graph import Shared
 from fxmax.report import Report
 from fxmax.rules import default_table
 from fxmax.rules.quantized_linear import quantized
@@ -145,7 +146,7 @@ def lower_many(
     """
     where, progress = devices.resolve(device), Progress(quiet)
     rules = quantized(default_table() if table is None else table, dtype, where, passes)
-    shared = lowering.Shared(Module())
+    shared = Shared(Module())
     lowered = {}
     with progress.stage("lower", f"{len(jobs)} graphs"):
         for name, job in jobs.items():
@@ -158,7 +159,7 @@ def lower_many(
                 passes=passes,
             )
             captured.name = name
-            lowered[name] = lowering.lower(captured, rules, where, shared)
+            lowered[name] = Lowered.of(walk.lower(captured, rules, where, shared))
             if lowered[name].report.gaps:
                 raise LoweringError(lowered[name].report)
     with progress.stage("compile", COMPILING):
@@ -226,4 +227,4 @@ def _walk(
     with progress.stage("capture"):
         captured = capture(module, args, kwargs, dynamic_shapes=dynamic_shapes, table=rules, passes=passes)
     with progress.stage("lower"):
-        return lowering.lower(captured, rules, where)
+        return Lowered.of(walk.lower(captured, rules, where))

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from fxmax.core.types import TO_TORCH, compute_dtype
 from fxmax.core.weights import Weights, not_finite
 from fxmax.errors import InputError
-from fxmax.lowering.walk import Lowered
+from fxmax.lowered import Lowered
 from fxmax.report import Report
 from fxmax.runtime import device as devices
 from fxmax.runtime import program as runtime

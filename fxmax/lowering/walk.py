@@ -7,13 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from max._mlir_context import in_default_mlir_context
-from max.graph import DeviceRef, Graph, Module, TensorValue, ops
+from max.graph import DeviceRef, Graph, TensorValue, ops
 from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
 
@@ -30,31 +29,11 @@ from fxmax.lowering.boundary import Boundary, boundary_of
 from fxmax.lowering.broadcast_workaround import Settled
 from fxmax.lowering.graph_weights import GraphWeights
 from fxmax.lowering.inplace_state import InplaceState
+from fxmax.lowering.lowered_graph import LoweredGraph, Shared
 from fxmax.lowering.recorder import Recorder
 from fxmax.report import GapKind, Report
 from fxmax.runtime import device as devices
-from fxmax.runtime.signature import Signature
 from fxmax.support.signals import Declined, HostOnly, Mistyped
-
-
-@dataclass
-class Lowered:
-    """A MAX graph, the weights it needs by FQN, how to call it, and the report. Not compiled."""
-
-    graph: Graph
-    weights: Weights
-    signature: Signature
-    report: Report
-    captured: Captured
-    device: DeviceRef
-    table: RuleTable  # the rules as they were, overrides included
-    position: int = 0  # among the graphs of one MAX module
-
-    def source(self) -> str:
-        """A Python program on `max.graph` alone that builds this graph: see `fxmax/source`."""
-        from fxmax.source import source
-
-        return source(self)
 
 
 class _Blocked:
@@ -64,21 +43,6 @@ class _Blocked:
 BLOCKED = _Blocked()
 
 
-@dataclass
-class Shared:
-    """What several graphs that compile together have in common: one MAX module and its weights."""
-
-    module: Module
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    graphs: int = 0  # so far
-
-    def name(self, graph: str, name: str, value: torch.Tensor) -> str:
-        """A weight's name in the module: its own, or prefixed where another tensor has that."""
-        if self.weights.setdefault(name, value).data_ptr() == value.data_ptr():
-            return name
-        return f"{graph}/{name}"
-
-
 @in_default_mlir_context
 def lower(
     captured: Captured,
@@ -86,7 +50,7 @@ def lower(
     device: DeviceRef,
     shared: Shared | None = None,
     own_kernels: bool = True,
-) -> Lowered:
+) -> LoweredGraph:
     """Walk every node of a captured program. Gaps go into the report; none ends the walk.
 
     `own_kernels`: whether rules may call fxmax's kernels where MAX has an op of its own.
@@ -121,7 +85,7 @@ class Lowerer(torch.fx.Interpreter):
         self.hosted: Counter[str] = Counter()  # ops of a GPU's graph that run on the host
         self.node: torch.fx.Node
 
-    def lower(self) -> Lowered:
+    def lower(self) -> LoweredGraph:
         start = time.perf_counter()
         position = 0
         if self.shared:
@@ -147,7 +111,7 @@ class Lowerer(torch.fx.Interpreter):
         self.report.seconds |= {"capture": self.captured.seconds, "lower": time.perf_counter() - start}
         signature = self.boundary.signature
         rules = RuleTable(parent=self.table)
-        return Lowered(
+        return LoweredGraph(
             self.max_graph,
             self.weights,
             signature,

@@ -16,9 +16,10 @@ from fxmax.core.types import Symbols
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.frontend.capture import Captured, capture
-from fxmax.lowering import walk as lowering
+from fxmax.lowered import Lowered
+from fxmax.lowering import walk
 from fxmax.lowering.boundary import boundary_of
-from fxmax.lowering.walk import Lowered
+from fxmax.lowering.lowered_graph import Shared
 from fxmax.profiling.extract import Extractor, is_view
 from fxmax.verification.reference import placeholders
 
@@ -40,7 +41,7 @@ class Graphs:
         inputs: tuple[Any, Any],
     ) -> None:
         program = captured.program
-        self.shared = lowering.Shared(Module())
+        self.shared = Shared(Module())
         self.held = weights
         whole = self._lower(captured, table, device)
         extractor = Extractor(captured, boundary_of(program, Symbols(), device).in_place)
@@ -61,7 +62,7 @@ class Graphs:
             self.inputs[n.name] = [values[used.name] for used in extractor.fed(n)]
 
     def _lower(self, captured: Captured, table: RuleTable, device: DeviceRef) -> Lowered:
-        lowered = lowering.lower(captured, table, device, self.shared)
+        lowered = Lowered.of(walk.lower(captured, table, device, self.shared))
         if lowered.report.gaps:
             raise LoweringError(lowered.report)
         if self.held is not None:

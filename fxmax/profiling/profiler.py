@@ -15,7 +15,7 @@ from fxmax.core.table import RuleTable
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError
 from fxmax.frontend.capture import capture
-from fxmax.lowering.walk import Lowered
+from fxmax.lowered import Lowered
 from fxmax.profiling.graphs import IDLE, WHOLE, Graphs, check_fixed
 from fxmax.profiling.result import NodeTime, Profile
 from fxmax.report import NodeRecord

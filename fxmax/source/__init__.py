@@ -7,13 +7,15 @@ as a line, `blocks.py` finds the modules that repeat, and `program.py` puts the 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fxmax.lowering.walk import Lowered
+from fxmax.frontend.capture import capture
+from fxmax.lowering.lowered_graph import LoweredGraph
+from fxmax.lowering.walk import lower
+from fxmax.source.program import write
+from fxmax.source.recording import record
 
 
-def source(lowered: Lowered) -> str:
+def source(lowered: LoweredGraph) -> str:
     """The program's text. Running it builds a graph that is equal to `lowered.graph`.
 
     One difference: fxmax's own kernels, and rewrites that put them in (`fxmax.linear` and its like, with
@@ -23,17 +25,11 @@ def source(lowered: Lowered) -> str:
     Raises:
         FxmaxError: a rule made a value by other means than `max.graph.ops`.
     """
-    from fxmax.source.program import write
-    from fxmax.source.recording import record
-
     return write(record(_without_fused(lowered)))
 
 
-def _without_fused(lowered: Lowered) -> Lowered:
+def _without_fused(lowered: LoweredGraph) -> LoweredGraph:
     """`lowered`, or the same module lowered without the passes that put fused ops in."""
-    from fxmax.frontend.capture import capture
-    from fxmax.lowering.walk import lower
-
     captured = lowered.captured
     targets = {n.target for n in captured.program.graph.nodes if n.op == "call_function"}
     if not any(getattr(target, "namespace", "") == "fxmax" for target in targets):

@@ -21,7 +21,8 @@ from max.graph.value import Value
 
 from fxmax.core.weights import Slot
 from fxmax.fx.provenance import module_path, source
-from fxmax.lowering.walk import Lowered, Lowerer
+from fxmax.lowering.lowered_graph import LoweredGraph
+from fxmax.lowering.walk import Lowerer
 from fxmax.report import Source
 
 
@@ -49,7 +50,7 @@ class Call:
 class Recording:
     """Everything that a program has to say."""
 
-    lowered: Lowered
+    lowered: LoweredGraph
     inputs: list[tuple[str, TensorType | BufferType, Any]] = field(default_factory=list)  # name, type, value
     calls: list[Call] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
@@ -63,7 +64,7 @@ class _RecordingLowerer(Lowerer):
 
 
 @in_default_mlir_context
-def record(lowered: Lowered) -> Recording:
+def record(lowered: LoweredGraph) -> Recording:
     """The calls that build the graph of `lowered`."""
     recording = Recording(lowered)
     lowerer = _RecordingLowerer(lowered.captured, lowered.table, lowered.device, own_kernels=False)

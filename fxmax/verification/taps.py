@@ -13,7 +13,9 @@ from fxmax.compiled import Compiled
 from fxmax.core.table import RuleTable
 from fxmax.frontend.capture import Captured
 from fxmax.fx.provenance import module_path
-from fxmax.lowering.walk import Lowered, Lowerer, Shared
+from fxmax.lowered import Lowered
+from fxmax.lowering.lowered_graph import Shared
+from fxmax.lowering.walk import Lowerer
 from fxmax.runtime.signature import OutputSpec
 
 
@@ -74,7 +76,7 @@ def lower_tapped(
     shared: Shared | None = None,
 ) -> Lowered:
     """`lowering.lower`, with `taps` (node names) as further outputs, in the graph's order."""
-    return TappedLowerer(captured, table, device, shared, taps).lower()
+    return Lowered.of(TappedLowerer(captured, table, device, shared, taps).lower())
 
 
 def run_tapped(compiled: Compiled, args: Any, kwargs: Any, taps: int) -> tuple[list[Any], list[Any]]:

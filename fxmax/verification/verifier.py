@@ -17,7 +17,7 @@ from fxmax.core.types import TO_TORCH, compute_dtype
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.frontend.capture import Captured, capture
-from fxmax.lowering.walk import Lowered
+from fxmax.lowered import Lowered
 from fxmax.rules import default_table
 from fxmax.runtime import device as devices
 from fxmax.support.progress import Progress

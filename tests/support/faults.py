@@ -13,7 +13,7 @@ from max.graph import DeviceRef, Module, ops
 import fxmax
 from fxmax.compiled import compile_module
 from fxmax.frontend.capture import capture
-from fxmax.lowering.walk import Shared
+from fxmax.lowering.lowered_graph import Shared
 from fxmax.verification import Verification, Verifier
 
 aten = torch.ops.aten

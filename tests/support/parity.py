@@ -22,7 +22,9 @@ import fxmax
 from fxmax.compiled import Compiled, compile_module
 from fxmax.errors import FxmaxError
 from fxmax.frontend.capture import capture
-from fxmax.lowering.walk import Shared, lower
+from fxmax.lowered import Lowered
+from fxmax.lowering.lowered_graph import Shared
+from fxmax.lowering.walk import lower
 from fxmax.runtime import device as devices
 
 DEVICE = os.environ.get("FXMAX_TEST_DEVICE", "cpu")  # of the cases; `gpu` where there is one
@@ -98,7 +100,7 @@ class Batch:
                 if report.gaps:
                     raise fxmax.LoweringError(report)
                 captured.name = name
-                lowered[name] = lower(captured, table, device, shared)
+                lowered[name] = Lowered.of(lower(captured, table, device, shared))
             except Exception as error:  # noqa: BLE001 - raised again where the case is asked for
                 self.errors[name] = error
         if not lowered:
