@@ -53,7 +53,7 @@ def load_model(
     if not is_artifact(path):
         with imports():
             import_whisper()
-            from whisper_port.model import from_checkpoint
+            from whisper_port.building import from_checkpoint
 
         return from_checkpoint(path, device, dtype, download_root, quiet)
     if dtype is not None:
@@ -62,9 +62,9 @@ def load_model(
         graphs = pool.submit(fxmax.load_all, path)
         with imports():
             import_whisper()  # and torch: over a second
-            from whisper_port.engine import saved as artifact
+            from whisper_port.building import from_artifact
 
-        return artifact.from_graphs(graphs.result(), path, device)
+        return from_artifact(graphs.result(), path, device)
 
 
 @contextmanager

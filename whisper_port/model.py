@@ -4,58 +4,22 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import whisper
-from max.graph import DeviceRef
 from whisper.decoding import DecodingOptions, DecodingResult
-from whisper.model import ModelDimensions
 
-from fxmax.runtime import device as devices
-from whisper_port.checkpoints import Checkpoint, resolve
 from whisper_port.compat.openai_objects import Decoder, Encoder, KeysValues, Scores
 from whisper_port.decoding.task import decode
-from whisper_port.engine import saved as artifact
-from whisper_port.engine import warm_start as warm
-from whisper_port.engine.engine import Engine, Graph, Graphs, Sequences, Windows, host
-
-
-def from_checkpoint(
-    name: str, device: str, dtype: str | None, download_root: str | None, quiet: bool
-) -> WhisperModel:
-    """See `whisper_port.load_model`, of a name or the path of a checkpoint."""
-    known = name in whisper.available_models()
-    if download_root is not None and known:
-        file = os.path.join(download_root, os.path.basename(whisper._MODELS[name]))
-        checkpoint = resolve(name, file) if os.path.exists(file) else resolve(name, quiet=quiet)
-    else:
-        checkpoint = resolve(name, quiet=quiet) if known or not os.path.exists(name) else resolve(None, name)
-    where = devices.resolve(device)
-    if (graphs := warm.find(checkpoint, where, dtype)) is not None:
-        again = partial(compile_checkpoint, checkpoint, device, dtype=dtype, quiet=quiet)
-        heads = checkpoint.heads().to_sparse()
-        return WhisperModel(graphs, checkpoint.dims, heads, checkpoint.source, where, again)
-    model = compile_checkpoint(checkpoint, device, dtype=dtype, quiet=quiet)
-    warm.keep(model.graphs, checkpoint, where, dtype)
-    return model
-
-
-def compile_checkpoint(
-    checkpoint: Checkpoint, device: str = "auto", *, dtype: str | None = None, quiet: bool = False
-) -> WhisperModel:
-    """A checkpoint that was read before, lowered and compiled, whatever earlier processes have done."""
-    from whisper_port.engine.graphs import compile_graphs  # what lowers is not needed where nothing is
-
-    torch_model = checkpoint.build()
-    graphs = compile_graphs(torch_model, device=device, dtype=dtype, quiet=quiet)
-    return WhisperModel(
-        graphs, checkpoint.dims, torch_model.alignment_heads, checkpoint.source, devices.resolve(device)
-    )
+from whisper_port.engine import saved
+from whisper_port.engine.engine import Engine, Graphs, Sequences, Windows, host
+from whisper_port.engine.parts import ModelParts
+from whisper_port.transcription.batched import start
+from whisper_port.vocabulary import Vocabulary
 
 
 class WhisperModel:
@@ -68,23 +32,18 @@ class WhisperModel:
         device: where torch tensors that go in and out lie: always the CPU.
         alignment_heads: bool (layers, heads), sparse: the heads that word times come from.
         source: where the weights come from, for a person to read.
+        parts: what it is made of: the graphs, and all of the above.
     """
 
     device = torch.device("cpu")
 
-    def __init__(
-        self,
-        graphs: Mapping[str, Graph],
-        dims: ModelDimensions,
-        alignment_heads: torch.Tensor,
-        source: str,
-        device: DeviceRef,
-        again: Callable[[], WhisperModel] | None = None,
-    ) -> None:
-        self.dims, self.alignment_heads, self.source = dims, alignment_heads, source
-        self.graphs = graphs
-        self._again = again  # compiles it, where the graphs were kept by another process
-        self.engine = Engine(Graphs(**graphs), dims, device.to_device())
+    def __init__(self, parts: ModelParts, recompile: Callable[[], WhisperModel] | None = None) -> None:
+        """`recompile` compiles the same model here, where the graphs were kept by another process."""
+        self.parts, self._recompile = parts, recompile
+        self.dims, self.source = parts.dims, parts.source
+        self.alignment_heads = parts.alignment_heads.to_sparse()
+        self.vocabulary = Vocabulary(parts.dims.n_vocab)
+        self.engine = Engine(Graphs(**parts.graphs), parts.dims, parts.device.to_device())
         self.encoder, self.decoder = Encoder(self.engine), Decoder(self.engine)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -93,17 +52,17 @@ class WhisperModel:
         Raises:
             fxmax.ArtifactError: the folder can't be written, or something else is there.
         """
-        if self._again is not None:
-            return self._again().save(path)
-        return artifact.save(self, path)
+        if self._recompile is not None:
+            return self._recompile().save(path)
+        return saved.write(path, self.parts)
 
     @property
     def is_multilingual(self) -> bool:
-        return self.dims.n_vocab >= 51865
+        return self.vocabulary.is_multilingual
 
     @property
     def num_languages(self) -> int:
-        return self.dims.n_vocab - 51765 - int(self.is_multilingual)
+        return self.vocabulary.num_languages
 
     def windows(self, audio: torch.Tensor) -> Windows:
         """Encoded windows from log-mels (windows, n_mels, 3000), or from features."""
@@ -163,16 +122,17 @@ class WhisperModel:
     def decode(
         self, mel: Any, options: DecodingOptions | None = None, **kwargs: Any
     ) -> DecodingResult | list[DecodingResult]:
-        """openai-whisper's `decode` of 30-second windows, faster: see `whisper_port.decode`."""
+        """openai-whisper's `decode` of 30-second windows, faster: see `whisper_port.decoding.task`."""
         return decode(self, mel, options, **kwargs)
 
     def transcribe(self, audio: Any, *, batch_size: int | None = None, **options: Any) -> dict[str, Any]:
         """Transcribe a recording: openai-whisper's `transcribe`, faster.
 
         Args:
-            audio: a path, or a numpy array or torch tensor of samples: see `whisper_port.audio.pieces`.
+            audio: a path, or a numpy array or torch tensor of samples: see
+                `whisper_port.audio.reading.pieces`.
             batch_size: how many windows to decode together; None is openai's way, one window at a
-                time with the text before it. See `whisper_port.batched`.
+                time with the text before it. See `whisper_port.transcription.batched`.
             options: as `whisper.transcribe` takes them; and `sample_rate`, of an array in Hz (16000).
 
         Returns:
@@ -181,8 +141,6 @@ class WhisperModel:
         Raises:
             AudioError: it can't be read as audio. ValueError: an option is wrong; before any long work.
         """
-        from whisper_port.transcription.batched import start
-
         run = start(self, audio, batch_size, **options)
         for _ in run:
             pass
@@ -190,6 +148,4 @@ class WhisperModel:
 
     def segments(self, audio: Any, *, batch_size: int | None = None, **options: Any) -> Iterator[Any]:
         """The segments of `transcribe`, dicts, as they come."""
-        from whisper_port.transcription.batched import start
-
         return start(self, audio, batch_size, **options)

@@ -17,7 +17,8 @@ import whisper
 
 from benchmarks.encoder_peers import ctranslate2_folder, needs
 from whisper_port.checkpoints import Checkpoint
-from whisper_port.model import WhisperModel, compile_checkpoint
+from whisper_port.building import compile_checkpoint
+from whisper_port.model import WhisperModel
 
 Run = Callable[[], str]
 BATCH = 8  # windows at once, where they are decoded together

@@ -8,8 +8,9 @@ from whisper.model import Whisper
 
 from tests.support.speech import CLIPS, SAMPLE
 from whisper_port.audio.reading import load_audio
+from whisper_port.building import compile_checkpoint
 from whisper_port.checkpoints import Checkpoint, resolve
-from whisper_port.model import WhisperModel, compile_checkpoint
+from whisper_port.model import WhisperModel
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -135,10 +136,8 @@ def checkpoint(
     return Checkpoint(dims, state, alignment_heads, source, notes=notes)
 
 
-def heads_mask(dims: ModelDimensions, pairs: list[list[int]] | None) -> torch.Tensor | None:
-    """Alignment heads from (layer, head) pairs, or None where there are none."""
-    if not pairs:
-        return None
+def heads_mask(dims: ModelDimensions, pairs: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Alignment heads, bool (layers, heads), from (layer, head) pairs."""
     mask = torch.zeros(dims.n_text_layer, dims.n_text_head, dtype=torch.bool)
     for layer, head in pairs:
         mask[layer, head] = True

@@ -74,7 +74,7 @@ def from_bytes(content: bytes, folder: Path, source: str) -> Checkpoint:
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{source} is no Whisper that fxmax knows: {error}") from error
     pairs = read_json(folder / "config.json").get("alignment_heads")
-    return checkpoint(dims, state, source, heads_mask(dims, pairs))
+    return checkpoint(dims, state, source, heads_mask(dims, pairs) if pairs else None)
 
 
 class _Reader:

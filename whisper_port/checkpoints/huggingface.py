@@ -57,7 +57,8 @@ def load(folder: Path) -> Checkpoint:
     dims = _dims(folder, config)
     generation = folder / "generation_config.json"
     pairs = read_json(generation).get("alignment_heads") if generation.is_file() else None
-    return checkpoint(dims, state, f"{folder} (Hugging Face)", heads_mask(dims, pairs))
+    heads = heads_mask(dims, pairs) if pairs else None
+    return checkpoint(dims, state, f"{folder} (Hugging Face)", heads)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,11 @@ from whisper.decoding import BeamSearchDecoder, DecodingOptions, DecodingResult,
 
 from whisper_port.decoding.token_rules import GreedyRules
 from whisper_port.engine.engine import Sequences, Windows, host
-
-if TYPE_CHECKING:
-    from whisper_port.model import WhisperModel
+from whisper_port.protocol import DecodingModel
 
 
 def decode(
-    model: WhisperModel, mel: Any, options: DecodingOptions | None = None, **kwargs: Any
+    model: DecodingModel, mel: Any, options: DecodingOptions | None = None, **kwargs: Any
 ) -> DecodingResult | list[DecodingResult]:
     """openai-whisper's `decode`, faster: the same options and results.
 
@@ -42,7 +40,7 @@ class Task(DecodingTask):
 
     model: Any
 
-    def __init__(self, model: WhisperModel, options: DecodingOptions) -> None:
+    def __init__(self, model: DecodingModel, options: DecodingOptions) -> None:
         super().__init__(model, replace(options, fp16=False))  # type: ignore[arg-type]
         if len(self.initial_tokens) > model.dims.n_text_ctx:
             raise ValueError(

@@ -31,7 +31,7 @@ class Graph(Protocol):
 
 @dataclass(frozen=True)
 class Graphs:
-    """A model's graphs; see `whisper_port.graphs.jobs` for what each takes and gives."""
+    """A model's graphs; see `whisper_port.engine.graphs.jobs` for what each takes and gives."""
 
     encoder: Graph
     cross: Graph

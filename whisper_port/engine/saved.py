@@ -6,22 +6,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from whisper.model import ModelDimensions
 
 import fxmax
-from fxmax.runtime import device as devices
-
-if TYPE_CHECKING:
-    from whisper_port.model import WhisperModel
+from whisper_port.checkpoints.checkpoint import heads_mask
+from whisper_port.engine.parts import ModelParts
 
 KEY = "whisper"  # of the manifest's metadata
 
 
-def save(model: WhisperModel, path: str | os.PathLike[str]) -> Path:
-    """See `WhisperModel.save`."""
+def write(path: str | os.PathLike[str], model: ModelParts) -> Path:
+    """Write a model as an artifact's folder.
+
+    Raises:
+        fxmax.ArtifactError: the model was read from one, or the folder can't be written.
+    """
     graphs: dict[str, fxmax.Compiled] = {}
     for name, graph in model.graphs.items():
         if not isinstance(graph, fxmax.Compiled):
@@ -29,32 +30,24 @@ def save(model: WhisperModel, path: str | os.PathLike[str]) -> Path:
         graphs[name] = graph
     about = {
         "dims": asdict(model.dims),
-        "alignment_heads": model.alignment_heads.indices().T.tolist(),
+        "alignment_heads": model.alignment_heads.nonzero().tolist(),
         "source": model.source,
     }
     return fxmax.save(Path(path), graphs, metadata={KEY: about})
 
 
-def from_graphs(graphs: Mapping[str, fxmax.Loaded], path: str, device: str = "auto") -> WhisperModel:
-    """The model of an artifact's graphs, which `fxmax.load_all(path)` gave.
+def read(graphs: Mapping[str, fxmax.Loaded], path: str) -> ModelParts:
+    """The model of the artifact at `path`, from the graphs that `fxmax.load_all(path)` gave.
 
     Raises:
-        fxmax.ArtifactError: it is for another device, or no Whisper model.
+        fxmax.ArtifactError: it is no Whisper model.
     """
-    from whisper_port.model import WhisperModel
-
-    metadata = next(iter(graphs.values())).metadata
-    about: dict[str, Any] | None = metadata.get(KEY)
+    first = next(iter(graphs.values()))
+    about: dict[str, Any] | None = first.metadata.get(KEY)
     if about is None:
         raise fxmax.ArtifactError(
             f"{path} is an artifact of another model than Whisper; fxmax.load({path!r}) runs it"
         )
-    where = next(iter(graphs.values())).device
-    if device != "auto" and devices.resolve(device) != where:
-        raise fxmax.ArtifactError(f"{path} is for {where}, and {device} was asked for: save one for that")
     dims = ModelDimensions(**about["dims"])
-    heads = torch.zeros(dims.n_text_layer, dims.n_text_head, dtype=torch.bool)
-    for layer, head in about["alignment_heads"]:
-        heads[layer, head] = True
     source = f"the artifact {path}, of {about['source']}"
-    return WhisperModel(graphs, dims, heads.to_sparse(), source, where)
+    return ModelParts(graphs, dims, heads_mask(dims, about["alignment_heads"]), source, first.device)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from whisper.audio import N_FRAMES
@@ -21,12 +21,10 @@ from whisper.utils import get_end
 
 from whisper_port.audio.log_mel import LogMel
 from whisper_port.audio.reading import Audio
+from whisper_port.protocol import TranscriptionModel
 from whisper_port.transcription.options import clips
 from whisper_port.transcription.segments import Segment, Window, cut, cut_whole
 from whisper_port.transcription.sliding import Transcription
-
-if TYPE_CHECKING:
-    from whisper_port.model import WhisperModel
 
 LEAST = 2 * N_FRAMES // 3  # frames of a window that is not a clip's last
 SMOOTH = 20  # frames (0.2 s) that loudness is averaged over: a stop inside a word is shorter
@@ -57,7 +55,9 @@ class Given:
     done: int
 
 
-def start(model: WhisperModel, audio: Audio, batch_size: int | None = None, **options: Any) -> Transcription:
+def start(
+    model: TranscriptionModel, audio: Audio, batch_size: int | None = None, **options: Any
+) -> Transcription:
     """The transcription of a recording, by sliding window or in batches of `batch_size` windows."""
     if batch_size is None:
         return Transcription(model, audio, **options)
@@ -72,7 +72,7 @@ class BatchedTranscription(Transcription):
             `hallucination_silence_threshold`. `condition_on_previous_text` has no effect.
     """
 
-    def __init__(self, model: WhisperModel, audio: Audio, batch_size: int = 8, **options: Any) -> None:
+    def __init__(self, model: TranscriptionModel, audio: Audio, batch_size: int = 8, **options: Any) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it is 1 or more")
         if options.get("hallucination_silence_threshold") is not None:

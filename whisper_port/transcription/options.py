@@ -5,14 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from whisper.audio import FRAMES_PER_SECOND, SAMPLE_RATE
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
-if TYPE_CHECKING:
-    from whisper_port.model import WhisperModel
+from whisper_port.vocabulary import Vocabulary
 
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"
@@ -79,7 +78,7 @@ class Options:
         return (repetitive or unlikely) and not silent
 
 
-def check_options(model: WhisperModel, options: Options) -> str:
+def check_options(options: Options, vocabulary: Vocabulary) -> str:
     """Refuse what can't work, before any long work; returns the language, "" to be detected.
 
     Raises:
@@ -90,7 +89,7 @@ def check_options(model: WhisperModel, options: Options) -> str:
     task = decode.get("task", "transcribe")
     if task not in ("transcribe", "translate"):
         raise ValueError(f"task is {task!r}; it may be 'transcribe' or 'translate'")
-    if task == "translate" and not model.is_multilingual:
+    if task == "translate" and not vocabulary.is_multilingual:
         raise ValueError("task 'translate' needs a multilingual model; this one knows English only")
     if task == "translate" and options.word_timestamps:
         warnings.warn("Word-level timestamps on translations may not be reliable.", stacklevel=4)
@@ -98,26 +97,26 @@ def check_options(model: WhisperModel, options: Options) -> str:
     if not isinstance(temperatures, (int, float)) and not len(temperatures):
         raise ValueError("temperature is an empty sequence; give one at least, such as 0.0")
     clips(options.clip_timestamps, 0)
-    return check_language(model, options.decode.pop("language", None))
+    return check_language(options.decode.pop("language", None), vocabulary)
 
 
-def check_language(model: WhisperModel, language: str | None) -> str:
+def check_language(language: str | None, vocabulary: Vocabulary) -> str:
     """The code of a language that the model knows; "" for None on a multilingual model.
 
     Raises:
         ValueError: the model does not know it.
     """
     if language is None:
-        return "" if model.is_multilingual else "en"
+        return "" if vocabulary.is_multilingual else "en"
     code = language.lower()
     code = TO_LANGUAGE_CODE.get(code, code)
     if code not in LANGUAGES:
         raise ValueError(
             f"unknown language {language!r}; see whisper.tokenizer.LANGUAGES for those there are"
         )
-    if not model.is_multilingual and code != "en":
+    if not vocabulary.is_multilingual and code != "en":
         raise ValueError(f"the model knows English only; {language!r} needs a multilingual one, such as base")
-    if model.is_multilingual and code not in list(LANGUAGES)[: model.num_languages]:
+    if vocabulary.is_multilingual and code not in list(LANGUAGES)[: vocabulary.num_languages]:
         raise ValueError(f"the model does not know {language!r}; it came with large-v3")
     return code
 

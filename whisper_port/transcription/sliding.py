@@ -8,7 +8,7 @@ segment is given as soon as its window is done.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +22,9 @@ from whisper.utils import format_timestamp, get_end, make_safe
 from fxmax.support.progress import Progress
 from whisper_port.audio.log_mel import LogMel
 from whisper_port.audio.reading import Audio, pieces
+from whisper_port.protocol import TranscriptionModel
 from whisper_port.transcription.options import Options, check_options, clips
 from whisper_port.transcription.segments import Window, cut, skip_hallucinations
-
-if TYPE_CHECKING:
-    from whisper_port.model import WhisperModel
 
 Segment = dict[str, Any]
 
@@ -40,11 +38,11 @@ class Transcription(Iterator[Segment]):
         duration: of the sound, in seconds, known from the first segment on.
     """
 
-    def __init__(self, model: WhisperModel, audio: Audio, **options: Any) -> None:
+    def __init__(self, model: TranscriptionModel, audio: Audio, **options: Any) -> None:
         self.options = Options.of(options)
         self.model = model
         self.segments: list[Segment] = []
-        self.language: str = check_options(model, self.options)
+        self.language: str = check_options(self.options, model.vocabulary)
         self.duration = 0.0
         self._tokens: list[int] = []
         self._prompt_size = 0
@@ -73,9 +71,10 @@ class Transcription(Iterator[Segment]):
         try:
             if not self.language:
                 self.language = self._detect(mel)
+            vocabulary = self.model.vocabulary
             self._tokenizer = get_tokenizer(
-                self.model.is_multilingual,
-                num_languages=self.model.num_languages,
+                vocabulary.is_multilingual,
+                num_languages=vocabulary.num_languages,
                 language=self.language,
                 task=options.decode.get("task", "transcribe"),
             )

@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def kept(model, checkpoint, folder):
-    warm.keep(model.graphs, checkpoint, CPU, None)
+    warm.keep(model.parts.graphs, checkpoint, CPU, None)
     [place] = folder.rglob("*.fxmax")
     return place
 
@@ -44,7 +44,7 @@ def test_it_transcribes_the_same_and_nothing_is_compiled(kept, model, monkeypatc
     def refuse(*args, **kwargs):
         raise AssertionError("it compiles")
 
-    monkeypatch.setattr("whisper_port.model.compile_checkpoint", refuse)
+    monkeypatch.setattr("whisper_port.building.compile_checkpoint", refuse)
     again = load_model("tiny.en", "cpu", quiet=True)
     audio = load_audio(SAMPLE)
     expected = model.transcribe(audio, word_timestamps=True)
@@ -54,7 +54,7 @@ def test_it_transcribes_the_same_and_nothing_is_compiled(kept, model, monkeypatc
 
 
 def test_a_model_that_started_so_can_be_saved(kept, model, monkeypatch, tmp_path):
-    monkeypatch.setattr("whisper_port.model.compile_checkpoint", lambda *args, **kwargs: model)
+    monkeypatch.setattr("whisper_port.building.compile_checkpoint", lambda *args, **kwargs: model)
     place = load_model("tiny.en", "cpu", quiet=True).save(tmp_path / "whole.fxmax")
     assert load_model(place).dims == model.dims
 
@@ -65,7 +65,7 @@ def test_another_checkpoint_of_the_size_brings_its_own_weights(kept, checkpoint,
     changed = find(replace(checkpoint, state_dict=state))
     mel = log_mel_spectrogram(load_audio(SAMPLE), padding=480_000)[:, :3000][None]
     buffer = model.engine.buffer(np.ascontiguousarray(mel))
-    before, after = (host(graphs["encoder"].execute(buffer)[0]) for graphs in (model.graphs, changed))
+    before, after = (host(graphs["encoder"].execute(buffer)[0]) for graphs in (model.parts.graphs, changed))
     np.testing.assert_allclose(after, before + 1.0, atol=1e-5)
 
 

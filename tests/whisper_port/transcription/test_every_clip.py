@@ -20,8 +20,9 @@ from whisper.decoding import DecodingTask
 
 from tests.support.speech import CLIPS
 from whisper_port.audio.reading import load_audio
+from whisper_port.building import compile_checkpoint
 from whisper_port.checkpoints import resolve
-from whisper_port.model import WhisperModel, compile_checkpoint
+from whisper_port.model import WhisperModel
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:FP16")]
 
