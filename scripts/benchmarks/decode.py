@@ -14,8 +14,8 @@ from benchmarks.environment import environment
 from benchmarks.measure import Times, in_turn, ratios_of
 from benchmarks.table import Benchmark, Row
 from fxmax.support.progress import Progress
-from whisper_port.checkpoints import Checkpoint
 from whisper_port.building import compile_checkpoint
+from whisper_port.checkpoints import Checkpoint
 from whisper_port.proof.encoder import log_mel
 
 Run = Callable[[], list[int]]

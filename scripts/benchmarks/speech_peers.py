@@ -16,8 +16,8 @@ import numpy as np
 import whisper
 
 from benchmarks.encoder_peers import ctranslate2_folder, needs
-from whisper_port.checkpoints import Checkpoint
 from whisper_port.building import compile_checkpoint
+from whisper_port.checkpoints import Checkpoint
 from whisper_port.model import WhisperModel
 
 Run = Callable[[], str]
