@@ -21,14 +21,9 @@ from fxmax.kernels.build import GEMM
 from fxmax.kernels.packing import INT8, INT8_QUADS, INT8_SCALES, int8_panels, int8_quads, scales
 from fxmax.rules import fused_linear as fused
 from fxmax.rules.lib.sizes import has_zero
-from fxmax.runtime.target import cpu_features
+from fxmax.runtime.target import has_int8_dot
 
 DTYPES = ("int8", "int8_dynamic")
-
-
-def has_int8_dot() -> bool:
-    """Whether this CPU multiplies bytes by fours, which `int8_dynamic` is built on."""
-    return bool({"avx512_vnni", "avx_vnni"} & set(cpu_features()))
 
 
 def quantized(

@@ -48,6 +48,11 @@ def cpu_features() -> tuple[str, ...]:
     return tuple(sorted({f for f in _flags() if f.startswith(prefixes)}))
 
 
+def has_int8_dot() -> bool:
+    """Whether this CPU multiplies bytes by fours, which linears in `int8_dynamic` are built on."""
+    return bool({"avx512_vnni", "avx_vnni"} & set(cpu_features()))
+
+
 def _flags() -> list[str]:
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -9,7 +9,7 @@ from torch.export import Dim
 from whisper.model import Whisper
 
 import fxmax
-from fxmax.rules.quantized_linear import has_int8_dot
+from fxmax.runtime.target import has_int8_dot
 from whisper_port.engine.engine import cache_shape
 from whisper_port.modules.decoder import CrossKeysValues, Held, Prefill, Step, slots
 from whisper_port.modules.encoder import Float32Ends
