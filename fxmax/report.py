@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+from fxmax.errors import FxmaxError
 from fxmax.viewer import report_summary, write_page
 
 Fate = Literal["lowered", "decomposed", "gap", "blocked", "structural", "torch"]
@@ -61,15 +64,51 @@ class Gap:
     stub: str = ""
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, left: Iterable[str] = ()) -> str:
+        """What is wrong, where it is first, and a rule to start from where one is missing.
+
+        Args:
+            left: what rewrites say of the nodes, which they might have made into something else.
+        """
         times = f" ×{len(self.nodes)}" if len(self.nodes) > 1 else ""
         lines = [f"{self.kind}: {self.target}{times}  — {self.detail}"]
         lines.append(f"  first in {self.path or 'the module itself'} (node {self.nodes[0]})")
         if self.source:
             lines.append(f"  {self.source}  {self.source.code}".rstrip())
+        lines += [f"  {line}" for line in left]
         if self.stub:
             lines.append("  a rule to start from:")
             lines += [f"    {line}" for line in self.stub.splitlines()]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """What became of one graph rewrite: how many nodes it changed; or why it did not run at all."""
+
+    name: str
+    formula: str  # what it does, in one line
+    changes: int = 0
+    skipped: str = ""
+
+    @property
+    def ran(self) -> bool:
+        """Whether it ran; it may have found nothing to change."""
+        return not self.skipped
+
+
+@dataclass(frozen=True)
+class SkippedNode:
+    """A node that a rewrite looks for but left as it is, and why."""
+
+    node: str
+    by: str  # the pass
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.by} left it: {self.reason}"
 
 
 @dataclass
@@ -89,6 +128,8 @@ class Report:
     max_ops: int = 0  # of the MAX graph, those that compute
     distinct_max_ops: int = 0  # by op, types and attributes: what MAX has kernels to compile for
     cache: str = ""  # whether the compiled graph was in the cache, and if not, why
+    passes: list[PassRecord] = field(default_factory=list)  # in the order they ran in
+    skipped: list[SkippedNode] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -107,15 +148,42 @@ class Report:
         done = [n for n in computing if n.fate in ("lowered", "decomposed")]
         return len(done) / len(computing) if computing else 1.0
 
+    def gap_text(self, gap: Gap) -> str:
+        """One gap, with what rewrites say of its nodes."""
+        return gap.text(dict.fromkeys(str(s) for s in self.skipped if s.node in gap.nodes))
+
     def gaps_text(self) -> str:
         """All gaps, ready for an error message."""
-        nodes = sum(len(g.nodes) for g in self.gaps)
-        head = (
-            f"{self.model}: {len(self.gaps)} op{'s' if len(self.gaps) != 1 else ''} "
-            f"({nodes} node{'s' if nodes != 1 else ''}) can't be lowered to MAX:"
-        )
-        tail = "Add rules with @fxmax.rule, or see report.gaps for this list as data."
-        return "\n\n".join([head, *map(str, self.gaps), tail])
+        ops, nodes = _count(len(self.gaps), "op"), _count(sum(len(g.nodes) for g in self.gaps), "node")
+        head = f"{self.model}: {ops} ({nodes}) can't be lowered to MAX:"
+        ways = []
+        if any(g.stub for g in self.gaps):
+            ways.append("fill in the rules above and register them with @fxmax.rule (docs/rules.md)")
+        if any(g.kind in ("mistyped", "raised") for g in self.gaps):
+            ways.append("mend the rules that are named above")
+        ways.append("let torch compute these nodes and MAX the rest: fxmax.lower(..., unsupported='torch')")
+        tail = f"What to do: {'; or '.join(ways)}.\nreport.gaps has this list as data."
+        return "\n\n".join([head, *map(self.gap_text, self.gaps), tail])
+
+    def why(self, name: str) -> str:
+        """What became of a node, or of each node of a module, and why rewrites left it as it is.
+
+        Raises:
+            FxmaxError: no node and no module is called `name`.
+        """
+        nodes = [n for n in self.nodes if n.name == name or n.path == name]
+        if not nodes:
+            known = {x for n in self.nodes for x in (n.name, n.path) if x}
+            near = get_close_matches(name, known)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise FxmaxError(f"no node and no module of {self.model} is called {name!r}{hint}")
+        lines = []
+        for n in nodes:
+            how = f"lowered by {n.rule}" if n.rule else n.fate
+            lines.append(f"{n.name}: {n.op} in {n.path or 'the module itself'}, {how}")
+            lines += [f"  {g.kind}: {g.detail}" for g in self.gaps if n.name in g.nodes]
+            lines += [f"  {s}" for s in self.skipped if s.node == n.name]
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict: everything that the text shows, and every node."""
@@ -137,6 +205,8 @@ class Report:
             "max_ops": self.max_ops,
             "distinct_max_ops": self.distinct_max_ops,
             "cache": self.cache,
+            "passes": [asdict(p) for p in self.passes],
+            "skipped": [asdict(s) for s in self.skipped],
             "node_list": [asdict(n) for n in self.nodes],
         }
 
@@ -156,22 +226,22 @@ class Report:
             how.setdefault(n.op, text)
         return [(op, count, how[op]) for op, count in self.ops().items()]
 
-    def text(self) -> str:
-        """The report as plain lines."""
+    def text(self, verbose: bool = False) -> str:
+        """The report as plain lines; `verbose`: with the names of weights and nodes that others count."""
         rows = self.rows()
         width = max([len(op) for op, _, _ in rows], default=2)
         total = sum(count for _, count, _ in rows)
-        lines = [f"{self.model} on {self.device}: {total} nodes, {self.coverage:.0%} lowered", ""]
+        lines = [f"{self.model} on {self.device}: {_count(total, 'node')}, {self.coverage:.0%} lowered", ""]
         lines += [f"  {op:<{width}}  {count:>5}  {how}" for op, count, how in rows]
         lines += ["", f"  weights: {self.weights_line()}"]
         if self.unused:
             lines.append(f"  unused: {', '.join(self.unused)}")
         if self.lost:
             lines.append(f"  missing: {', '.join(self.lost)}")
-        lines += [f"  {name}: stored as {layout}" for name, layout in self.layouts.items()]
+        lines += [f"  {line}" for line in self.summary_lines()]
+        if verbose:
+            lines += [f"  {line}" for line in self.name_lines()]
         lines += [f"  note: {note}" for note in self.notes]
-        if self.max_ops:
-            lines.append(f"  {self.kernels_line()}")
         if self.seconds:
             stages = ", ".join(f"{k} {v:.2f} s" for k, v in self.seconds.items())
             lines.append(f"  stages: {stages}")
@@ -180,6 +250,39 @@ class Report:
         if self.gaps:
             lines += ["", self.gaps_text()]
         return "\n".join(lines)
+
+    def summary_lines(self) -> list[str]:
+        """Weights in other layouts, rewrites, and the size of the MAX graph: one line of counts each."""
+        changed = [f"{p.name} {p.changes}" for p in self.passes if p.changes]
+        idle = [p.name for p in self.passes if not p.ran]
+        left = [f"{by} {count}" for by, count in Counter(s.by for s in self.skipped).items()]
+        lines = {
+            self.layouts_line(): bool(self.layouts),
+            f"graph rewrites, and how many nodes each changed: {', '.join(changed)}": bool(changed),
+            f"graph rewrites that did not run: {', '.join(idle)}": bool(idle),
+            f"nodes that rewrites left as they were (verbose: which, and why): {', '.join(left)}": bool(left),
+            self.kernels_line(): bool(self.max_ops),
+        }
+        return [line for line, wanted in lines.items() if wanted]
+
+    def name_lines(self) -> list[str]:
+        """The names behind the counts: packed weights, rewrites that did not run, nodes that were left."""
+        lines = [f"{name}: packed as {layout}" for name, layout in self.layouts.items()]
+        lines += [f"{p.name} did not run: {p.skipped}" for p in self.passes if not p.ran]
+        lines += [f"{', '.join(nodes)}: {why}" for why, nodes in self.left_alone().items()]
+        return lines
+
+    def left_alone(self) -> dict[str, list[str]]:
+        """What rewrites say of nodes that they left as they were → those nodes."""
+        grouped: dict[str, list[str]] = {}
+        for s in self.skipped:
+            grouped.setdefault(str(s), []).append(s.node)
+        return grouped
+
+    def layouts_line(self) -> str:
+        """How many weights are stored in which other layout."""
+        counts = Counter(self.layouts.values()).most_common()
+        return f"weights packed: {', '.join(f'{count} as {layout}' for layout, count in counts)}"
 
     def markdown(self) -> str:
         """The report as GitHub-flavoured markdown."""
@@ -191,12 +294,13 @@ class Report:
             lines.append("Unused: " + ", ".join(f"`{n}`" for n in self.unused) + ".")
         if self.lost:
             lines.append("Missing: " + ", ".join(f"`{n}`" for n in self.lost) + ".")
+        lines += [f"- {line}" for line in self.summary_lines()]
         lines += [f"- {note}" for note in self.notes]
         if self.seconds:
             lines += ["", "| stage | seconds |", "|---|---:|"]
             lines += [f"| {k} | {v:.2f} |" for k, v in self.seconds.items()]
         for gap in self.gaps:
-            lines += ["", f"## {gap.kind}: `{gap.target}`", "", "```", str(gap), "```"]
+            lines += ["", f"## {gap.kind}: `{gap.target}`", "", "```", self.gap_text(gap), "```"]
         return "\n".join(lines)
 
     def html(self, path: str | Path) -> Path:
@@ -221,7 +325,14 @@ class Report:
 
     def kernels_line(self) -> str:
         """How large the MAX graph is, and how much of it there is to compile."""
-        return f"MAX graph: {self.max_ops} ops, {self.distinct_max_ops} distinct: as many kernels at most"
+        return (
+            f"MAX graph: {self.max_ops} ops, of which {self.distinct_max_ops} are distinct: MAX compiles "
+            "at most a kernel for each"
+        )
 
     def __str__(self) -> str:
         return self.text()
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -20,6 +20,7 @@ from fxmax.frontend.drop_noop_casts import drop_noop_casts
 from fxmax.frontend.example_inputs import example_inputs
 from fxmax.frontend.export import export
 from fxmax.passes import run_passes
+from fxmax.report import PassRecord, SkippedNode
 from fxmax.support.gc_pause import uncollected
 
 
@@ -34,6 +35,8 @@ class Captured:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     exported: ExportedProgram | None = None  # as torch exported it: what `fxmax.verify` compares with
+    passes: list[PassRecord] = field(default_factory=list)
+    skipped: list[SkippedNode] = field(default_factory=list)
 
     def varying(self) -> str | None:
         """The first node that gives a tensor of a size that varies; None where all sizes are fixed."""
@@ -91,5 +94,6 @@ def capture(
         entry = exported.module_call_graph[0].signature
         parameters = list(entry.forward_arg_names or []) if entry else []
     program = decompose(exported, table)
-    run_passes(program, table, passes)
-    return Captured(program, name, parameters, names, notes, time.perf_counter() - start, exported)
+    ran, skipped = run_passes(program, table, passes)
+    seconds = time.perf_counter() - start
+    return Captured(program, name, parameters, names, notes, seconds, exported, ran, skipped)

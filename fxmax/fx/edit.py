@@ -80,14 +80,6 @@ def sizes(node: Node) -> list[str]:
     return [str(size) for size in node.meta["val"].shape]
 
 
-def plain_attention(program: ExportedProgram) -> Iterator[tuple[Node, dict[str, Any]]]:
-    """Each scaled_dot_product_attention in which nothing masks or drops, and its arguments."""
-    for node in calls(program, aten.scaled_dot_product_attention.default):
-        a = arguments(node)
-        if a["attn_mask"] is None and not (a["dropout_p"] or a["is_causal"] or a["enable_gqa"]):
-            yield node, a
-
-
 def permutation(node: Any) -> list[int] | None:
     """Where `node` permutes axes: the axis that each axis of its result was."""
     if not isinstance(node, Node) or node.target not in (aten.permute.default, aten.transpose.int):

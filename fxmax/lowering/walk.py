@@ -78,7 +78,13 @@ class Lowerer(torch.fx.Interpreter):
         self.weights: Weights = collect(captured.program)
         self.weights.states = set(self.boundary.states)
         self.settled = Settled() if captured.varying() else None
-        self.report = Report(captured.name, str(device), notes=list(captured.notes))
+        self.report = Report(
+            captured.name,
+            str(device),
+            notes=list(captured.notes),
+            passes=captured.passes,
+            skipped=captured.skipped,
+        )
         if not device.is_cpu():
             self.report.notes.append(devices.UNPROVEN)
         self.recorder = Recorder(self.report)

@@ -1,8 +1,8 @@
 """Complex tensors inside of a graph as two real ones: MAX has no complex dtype.
 
 Rotary embeddings are often written so. Weights may be complex. Where another complex input comes in or
-a complex result goes out, or an op has no form in pairs, the graph is left as it is, and its complex ops
-are reported as missing.
+a complex result goes out, or an op has no form in pairs, the graph is left as it is; the report says at
+each complex node which it was.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
 from torch.fx.node import map_arg
 
-from fxmax.fx.edit import arguments, emit, parameters, replace, sizes
+from fxmax.fx.edit import arguments, emit, sizes
+from fxmax.passes.lib.rewriter import Rewriter
+from fxmax.passes.registry import rewrite
 
 aten = torch.ops.aten
 
@@ -29,28 +30,6 @@ class Pair(NamedTuple):
 
 
 Form = Callable[["Pairs", Node], Any]
-
-
-def complex_pairs(program: ExportedProgram) -> None:
-    """Rewrite every complex node, or none."""
-    nodes = [n for n in program.graph.nodes if _is_complex(n) or any(map(_is_complex, n.all_input_nodes))]
-    specs = program.graph_signature.input_specs
-    weights = parameters(program) | {s.arg.name for s in specs if s.kind == InputKind.CONSTANT_TENSOR}
-    if not all(_has_form(node) or node.name in weights for node in nodes):
-        return
-    pairs = Pairs()
-    for node in nodes:
-        if node.op == "placeholder":
-            pairs.of[node] = _of_weight(program, node)
-            continue
-        made = FORMS[node.target](pairs, node)  # type: ignore[index]
-        if isinstance(made, Pair):
-            pairs.of[node] = made
-        else:
-            replace(node, made)
-    for node in reversed(list(pairs.of)):
-        if node.op != "placeholder":
-            node.graph.erase_node(node)
 
 
 class Pairs:
@@ -67,8 +46,8 @@ class Pairs:
         return map_arg(value, lambda node: self[node][which] if node in self.of else node)
 
 
-def _of_weight(program: ExportedProgram, weight: Node) -> Pair:
-    first = next(n for n in program.graph.nodes if n.op != "placeholder")
+def _of_weight(weight: Node) -> Pair:
+    first = next(n for n in weight.graph.nodes if n.op != "placeholder")
     both = emit(first, aten.view_as_real.default, (weight,), first)
     return Pair(*(emit(first, aten.select.int, (both, -1, i), first) for i in range(2)))
 
@@ -78,21 +57,29 @@ def _is_complex(node: Node) -> bool:
     return isinstance(value, torch.Tensor) and value.is_complex()
 
 
-def _has_form(node: Node) -> bool:
-    if node.op != "call_function" or node.target not in FORMS:
-        return False
+def _obstacle(node: Node) -> str:
+    """Why `node` has no form in pairs; "" where it has."""
+    if node.op == "placeholder":
+        return f"{node.name} is a complex input"
+    if node.op == "output":
+        return "a result is complex"
+    if node.target not in FORMS:
+        return f"{node.target} has no form in pairs of real tensors"
     given = arguments(node)
-    if any(isinstance(x, complex) for x in given.values()) or given.get("dtype") is not None:
-        return False
-    if node.target == aten.complex.default:
-        return all(sizes(x) == sizes(node) for x in node.all_input_nodes)
-    # What adds to one part alone must not make the other one wider.
+    if any(isinstance(x, complex) for x in given.values()):
+        return f"{node.target} by a complex number has no form in pairs of real tensors"
+    if given.get("dtype") is not None:
+        return f"{node.target} with a dtype has no form in pairs of real tensors"
+    if node.target == aten.complex.default and any(sizes(x) != sizes(node) for x in node.all_input_nodes):
+        return "aten.complex.default broadcasts one of its parts"
     if node.target in (aten.add.Tensor, aten.sub.Tensor):
+        # What adds to one part alone must not make the other one wider.
         wide = [x for x in node.args if isinstance(x, Node) and _is_complex(x) and sizes(x) == sizes(node)]
-        return given["alpha"] == 1 and bool(wide)
-    if node.target == aten.div.Tensor:
-        return not (isinstance(node.args[1], Node) and _is_complex(node.args[1]))
-    return True
+        if given["alpha"] != 1 or not wide:
+            return f"{node.target} broadcasts a complex tensor, or scales one"
+    if node.target == aten.div.Tensor and isinstance(node.args[1], Node) and _is_complex(node.args[1]):
+        return "aten.div.Tensor by a complex tensor has no form in pairs of real tensors"
+    return ""
 
 
 def _each(pairs: Pairs, node: Node) -> Pair:
@@ -173,3 +160,38 @@ FORMS: dict[Any, Form] = {
     aten.conj_physical.default: _conjugate,
     aten.resolve_conj.default: lambda pairs, node: pairs[node.args[0]],
 }
+
+
+@rewrite(
+    replaces=FORMS,
+    emits=(
+        *(aten.view_as_real.default, aten.select.int, aten.stack.default, aten.cos.default, aten.sin.default),
+        *(aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.neg.default),
+        *(aten.hypot.default, aten.atan2.default),
+    ),
+    after=("items_as_tensors",),
+)
+def complex_pairs(r: Rewriter) -> None:
+    """f(a + bi) → f in a and b, of every complex node or of none."""
+    nodes = [n for n in r.graph.nodes if _is_complex(n) or any(map(_is_complex, n.all_input_nodes))]
+    specs = r.program.graph_signature.input_specs
+    constants = {s.arg.name for s in specs if s.kind == InputKind.CONSTANT_TENSOR}
+    obstacles = {n: why for n in nodes if n.name not in r.weights | constants and (why := _obstacle(n))}
+    if obstacles:
+        first = next(iter(obstacles.values()))
+        for node in (n for n in nodes if n.op == "call_function"):
+            r.leave(obstacles.get(node, f"complex nodes are rewritten together, and {first}"), node)
+        return
+    pairs = Pairs()
+    for node in nodes:
+        if node.op == "placeholder":
+            pairs.of[node] = _of_weight(node)
+            continue
+        made = FORMS[node.target](pairs, node)  # type: ignore[index]
+        if isinstance(made, Pair):
+            pairs.of[node] = made
+        else:
+            r.replace(node, made)
+    for node in reversed(list(pairs.of)):
+        if node.op != "placeholder":
+            r.erase(node)

@@ -6,40 +6,52 @@ from typing import Any, cast
 
 import torch
 from torch._ops import OpOverload
-from torch.export import ExportedProgram
 
-from fxmax.fx.edit import calls, emit, permutation, replace
+from fxmax.fx.edit import emit, permutation
+from fxmax.passes.lib.rewriter import Rewriter
+from fxmax.passes.registry import rewrite
 
 aten = torch.ops.aten
+PERMUTES = (aten.permute.default, aten.transpose.int)
 POINTWISE = (aten.gelu.default, aten.relu.default, aten.silu.default, aten.tanh.default, aten.sigmoid.default)
 
 
-def fold_permutes(program: ExportedProgram) -> None:
-    """permute(permute(x)) → one or none; f(permute(x)) → permute(f(x)) for a pointwise f of one user."""
-    while _moved(program) or _composed(program):
-        program.graph.eliminate_dead_code()
+@rewrite(
+    replaces=PERMUTES,
+    emits=(aten.permute.default,),
+    after=("linear_layout", "conv_layout", "attention_layout", "matmul_transposed"),
+)
+def fold_permutes(r: Rewriter) -> None:
+    """permute(permute(x)) → one or none; f(permute(x)) → permute(f(x)) of a pointwise f, its one reader."""
+    while _moved(r) or _composed(r):
+        r.graph.eliminate_dead_code()
 
 
-def _moved(program: ExportedProgram) -> bool:
-    for node in calls(program, *POINTWISE):
+def _moved(r: Rewriter) -> bool:
+    for node in r.calls(*POINTWISE):
         source: Any = node.args[0]
         dims = permutation(source)
-        if dims is not None and len(source.users) == 1:
-            y = emit(node, cast(OpOverload, node.target), (source.args[0], *node.args[1:]), node, node.kwargs)
-            replace(node, emit(node, aten.permute.default, (y, dims), source))
-            return True
+        if dims is None or not r.ours(source):
+            continue
+        if len(source.users) > 1:
+            r.leave("the permuted tensor before it is read by others too", node)
+            continue
+        y = emit(node, cast(OpOverload, node.target), (source.args[0], *node.args[1:]), node, node.kwargs)
+        r.replace(node, emit(node, aten.permute.default, (y, dims), source))
+        return True
     return False
 
 
-def _composed(program: ExportedProgram) -> bool:
-    for node in calls(program, aten.permute.default, aten.transpose.int):
+def _composed(r: Rewriter) -> bool:
+    for node in filter(r.ours, r.calls(*PERMUTES)):
         source: Any = node.args[0]
         dims, inner = permutation(node), permutation(source)
         assert dims is not None
-        if inner is not None:
-            replace(node, emit(node, aten.permute.default, (source.args[0], [inner[d] for d in dims]), node))
+        if inner is not None and r.ours(source):
+            both = [inner[d] for d in dims]
+            r.replace(node, emit(node, aten.permute.default, (source.args[0], both), node))
             return True
         if dims == list(range(len(dims))):
-            replace(node, source)
+            r.replace(node, source)
             return True
     return False

@@ -6,61 +6,95 @@ import operator
 from typing import Any
 
 import torch
-from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.fx.edit import arguments, calls, emit, rank, replace
-from fxmax.passes.lib.epilogue import absorb, activation, addend, only_user
+from fxmax.fx.edit import arguments, emit, rank
+from fxmax.passes.lib.epilogue import (
+    FOLLOWERS,
+    activation,
+    addend,
+    only_reader,
+    with_activation,
+    with_residual,
+)
+from fxmax.passes.lib.rewriter import Rewriter
+from fxmax.passes.registry import rewrite
+from fxmax.support.signals import Skip
 
 aten = torch.ops.aten
+CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
 NORMS = (aten._native_batch_norm_legit_no_training.default, aten.batch_norm.default)
 
+OF_BATCH = aten._native_batch_norm_legit.no_stats
 
-def fuse_conv(program: ExportedProgram) -> None:
-    """conv, norm, + residual, act → fxmax.conv, where each reads nothing else and is read by nothing else.
+
+@rewrite(
+    replaces=(*CONVOLUTIONS, *NORMS, *FOLLOWERS),
+    emits=(torch.ops.fxmax.conv.default,),
+    after=("complex_pairs",),
+)
+def fuse_conv(r: Rewriter) -> None:
+    """act(norm(conv(x)) + residual) → fxmax.conv, where each reads nothing else and is read by nothing else.
 
     A convolution over one axis is left to `conv_layout`, unless a norm follows it.
     """
-    for node in calls(program, aten.conv1d.default, aten.conv2d.default, aten.conv3d.default):
-        norm = _norm(node)
-        user = only_user(node)
-        followed = activation(user) or addend(user, node) is not None
-        if not _takes(node) or (norm is None and (rank(node) == 3 or not followed)):
-            continue
-        # Where the norm is: what it reads may come after the convolution.
-        conv = emit(norm or node, torch.ops.fxmax.conv.default, _inputs(node, norm), node)
-        if norm is not None:
-            end = _result(norm)
-            assert end is not None
-            replace(end, conv)
-            node.graph.erase_node(norm)
-            node.graph.erase_node(node)
-        else:
-            replace(node, conv)
-        user = only_user(conv)
-        if user is not None and (other := addend(user, conv)) is not None:
-            conv = absorb(user, conv, residual=other)
-            user = only_user(conv)
-        if user is not None and (name := activation(user)):
-            absorb(user, conv, act=name)
+    r.each(CONVOLUTIONS, _fuse)
 
 
-def _takes(node: Node) -> bool:
-    """Whether the kernel has this convolution: float32, with a batch axis."""
+def _fuse(r: Rewriter, node: Node) -> None:
+    norm = _norm(node)
+    if norm is None and (node.target == aten.conv1d.default or not _is_followed(node)):
+        return
     a = arguments(node)
-    return rank(a["input"]) == rank(a["weight"]) and node.meta["val"].dtype == torch.float32
+    if rank(a["input"]) != rank(a["weight"]):
+        raise Skip("it has no batch axis")
+    if node.meta["val"].dtype != torch.float32:
+        raise Skip("it is not in float32, which the kernel is for")
+    r.require_ours(node, *([] if norm is None else [norm]))
+    # Where the norm is: what it reads may come after the convolution.
+    conv = emit(norm or node, torch.ops.fxmax.conv.default, _inputs(node, norm), node)
+    if norm is None:
+        r.replace(node, conv)
+    elif (item := _result(norm)) is norm:
+        r.replace(norm, conv, node)
+    else:
+        assert item is not None
+        r.replace(item, conv, norm, node)
+    with_activation(r, with_residual(r, conv))
+
+
+def _is_followed(node: Node) -> bool:
+    """Whether the one reader of `node` is a sum or an activation.
+
+    Raises:
+        Skip: several nodes read it, and one of them is an activation or a norm.
+    """
+    user = only_reader(node)
+    if user is not None:
+        return bool(activation(user)) or addend(user, node) is not None
+    if any(activation(reader) or reader.target in NORMS for reader in node.users):
+        raise Skip("its result is read by others than its norm or activation too")
+    return False
 
 
 def _norm(node: Node) -> Node | None:
-    """The batch norm by given statistics that alone reads `node`."""
-    user = only_user(node)
-    if user is None or user.target not in NORMS or _result(user) is None:
+    """The batch norm that alone reads `node`.
+
+    Raises:
+        Skip: the kernel can't compute it.
+    """
+    user = only_reader(node)
+    if user is None or user.target not in (*NORMS, OF_BATCH):
         return None
     a = arguments(user)
-    if a.get("training") or a["running_mean"] is None or a["running_var"] is None:
-        return None
-    given = [a[n] for n in ("weight", "bias", "running_mean", "running_var")]
-    return user if all(x is None or x.meta["val"].dtype == torch.float32 for x in given) else None
+    if user.target == OF_BATCH or a.get("training") or a["running_mean"] is None or a["running_var"] is None:
+        raise Skip("its batch norm computes its statistics from the batch")
+    if _result(user) is None:
+        raise Skip("its batch norm's statistics are read too")
+    of_norm = [a[n] for n in ("weight", "bias", "running_mean", "running_var")]
+    if any(x is not None and x.meta["val"].dtype != torch.float32 for x in of_norm):
+        raise Skip("its batch norm is not in float32, which the kernel is for")
+    return user
 
 
 def _result(norm: Node) -> Node | None:

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import torch
-from torch.export import ExportedProgram
+from torch.fx import Node
 
-from fxmax.fx.edit import arguments, calls, emit, parameters, rank, replace
-from fxmax.passes.lib.epilogue import absorb, activation, addend, only_user
+from fxmax.fx.edit import arguments, emit, rank
+from fxmax.passes.lib.epilogue import FOLLOWERS, with_activation, with_residual
+from fxmax.passes.lib.rewriter import Rewriter
+from fxmax.passes.registry import rewrite
+from fxmax.support.signals import Skip
 
 aten = torch.ops.aten
 fused = torch.ops.fxmax
 
 
-def fuse_linear(program: ExportedProgram) -> None:
-    """linear(x, w) → fxmax.linear with the activation and sum that only its result goes into."""
-    weights = parameters(program)
-    for node in calls(program, aten.linear.default):
-        a = arguments(node)
-        if a["weight"].name in weights and rank(a["weight"]) == 2:
-            inputs = (a["input"], a["weight"], a["bias"], None, "")
-            replace(node, emit(node, fused.linear.default, inputs, node))
-    for node in calls(program, fused.linear.default, fused.conv1d.default):
-        user = only_user(node)
-        if user is not None and (name := activation(user)):
-            node = absorb(user, node, act=name)
-            user = only_user(node)
-        if node.target == fused.linear.default and (other := addend(user, node)) is not None:
-            assert user is not None
-            absorb(user, node, residual=other)
+@rewrite(
+    replaces=(aten.linear.default, *FOLLOWERS),
+    emits=(fused.linear.default,),
+    after=("linear_layout", "conv_layout", "fold_permutes"),
+)
+def fuse_linear(r: Rewriter) -> None:
+    """act(linear(x, w)) + residual → fxmax.linear, and act(fxmax.conv1d(x, w)) → fxmax.conv1d.
+
+    Of what follows, what only this result goes into.
+    """
+    r.each([aten.linear.default], _linear)
+    for node in r.calls(fused.linear.default, fused.conv1d.default):
+        node = with_activation(r, node)
+        if node.target == fused.linear.default:
+            with_residual(r, node)
+
+
+def _linear(r: Rewriter, node: Node) -> Node:
+    a = arguments(node)
+    if not r.is_weight(a["weight"]):
+        raise Skip("its weight is computed in the graph, not a parameter of the module")
+    if rank(a["weight"]) != 2:
+        raise Skip("its weight is a vector")
+    return emit(node, fused.linear.default, (a["input"], a["weight"], a["bias"], None, ""), node)

@@ -1,4 +1,4 @@
-"""Answers that a rule gives by raising them. The walk catches each one; none reaches a user as an error."""
+"""Answers that a rule or a pass gives by raising them: the stage that asked catches each one."""
 
 from __future__ import annotations
 
@@ -13,3 +13,7 @@ class HostOnly(Exception):  # noqa: N818 - likewise
 
 class Mistyped(Exception):  # noqa: N818 - likewise: the walk records it as a gap
     """The rule returned another dtype, rank, size or number of results than torch."""
+
+
+class Skip(Exception):  # noqa: N818 - likewise
+    """Raised by a pass that leaves a node as it is, although it looks for such nodes; the text says why."""

@@ -43,7 +43,12 @@ def page(report: Report, verification: Verification | None = None, profile: Prof
     # every node may take less than calling MAX does, which leaves 0 ms each
     longest = max((t.ms or 0.0 for t in times.values()), default=0.0) or 1.0
     picture = lay_out(report.nodes)
-    details = {n.name: _details(n, checks.get(n.name), times.get(n.name)) for n in report.nodes}
+    left: dict[str, list[str]] = {}
+    for skipped in report.skipped:
+        left.setdefault(skipped.node, []).append(str(skipped))
+    details = {
+        n.name: _details(n, checks.get(n.name), times.get(n.name), left.get(n.name, [])) for n in report.nodes
+    }
     colours = {
         "error": {name: _heat(c.excess) for name, c in checks.items()},
         "time": {name: _warmth(t.ms / longest) for name, t in times.items() if t.ms is not None},
@@ -108,7 +113,7 @@ def _heat(excess: float) -> str:
     return f"hsl({120 - 70 * excess:.0f} 45% 78%)"
 
 
-def _details(node: Node, check: Check | None, timed: Time | None) -> dict[str, str]:
+def _details(node: Node, check: Check | None, timed: Time | None, left: list[str]) -> dict[str, str]:
     """What the panel shows of a node, in order."""
     shown = {
         "op": node.op,
@@ -116,10 +121,11 @@ def _details(node: Node, check: Check | None, timed: Time | None) -> dict[str, s
         "result": node.shape,
         "fate": node.fate,
         "rule": node.rule,
-        "decomposed from": node.original if node.fate == "decomposed" else "",
+        "made from": node.original if node.fate == "decomposed" else "",
         "source": str(node.source) if node.source else "",
         "line": node.source.code if node.source else "",
         "inputs": ", ".join(node.inputs),
+        "rewrites": "; ".join(left),
     }
     if check is not None:
         shown |= {

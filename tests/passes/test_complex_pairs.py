@@ -11,25 +11,10 @@ from torch.export import Dim
 
 import fxmax
 from tests.support.parity import Batch, Case, Fn, parity_fixture
+from tests.support.rewritable import Rotary
+from tests.support.rewritten import reasons
 
 torch.manual_seed(0)
-
-
-class Rotary(torch.nn.Module):
-    """Rotary embeddings as Meta's Llama has them: factors held as a complex buffer or constant."""
-
-    def __init__(self, is_buffer: bool) -> None:
-        super().__init__()
-        factors = torch.polar(torch.ones(16, 4), torch.outer(torch.arange(16.0), torch.rand(4)))
-        if is_buffer:
-            self.register_buffer("factors", factors)
-        else:
-            self.factors = factors
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
-        turned = pairs * self.factors[: x.shape[1]][None, :, None]
-        return torch.view_as_real(turned).flatten(3)
 
 
 def computed(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
@@ -82,15 +67,36 @@ def test_a_complex_weight_is_bound_by_name_and_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fn",
+    ("fn", "first"),
     [
-        lambda x: torch.view_as_complex(x),
-        lambda x: torch.fft.fft(x).real,
-        lambda x: (torch.view_as_complex(x) * 1j).real,
-        lambda x: (torch.view_as_complex(x) / torch.view_as_complex(x)).real,
-        lambda x: (torch.view_as_complex(x)[:1] + x).real,
+        (lambda x: torch.view_as_complex(x), "a result is complex"),
+        (lambda x: torch.fft.fft(x).real, "aten._fft_r2c.default has no form in pairs of real tensors"),
+        (
+            lambda x: (torch.view_as_complex(x) * 1j).real,
+            "aten.mul.Tensor by a complex number has no form in pairs of real tensors",
+        ),
+        (
+            lambda x: (torch.view_as_complex(x) / torch.view_as_complex(x)).real,
+            "aten.div.Tensor by a complex tensor has no form in pairs of real tensors",
+        ),
+        (
+            lambda x: (torch.view_as_complex(x)[:1] + x).real,
+            "aten.add.Tensor broadcasts a complex tensor, or scales one",
+        ),
     ],
+    ids=["result", "fft", "scalar", "division", "broadcast"],
 )
-def test_what_has_no_pairs_is_reported(fn: Callable[[torch.Tensor], torch.Tensor]) -> None:
+def test_what_has_no_pairs_is_reported_with_the_op_that_has_none(
+    fn: Callable[[torch.Tensor], torch.Tensor], first: str
+) -> None:
     report = fxmax.explain(Fn(fn), (torch.randn(2, 2),), device="cpu", quiet=True)
     assert report.gaps
+    assert {s.by for s in report.skipped} == {"complex_pairs"}
+    assert first in report.gaps_text()
+    assert "@fxmax.rule" not in report.gaps_text() or "fft" in first  # MAX has no complex tensors
+
+
+def test_a_complex_input_is_named() -> None:
+    z = torch.randn(2, 2) + 1j
+    why = "complex nodes are rewritten together, and z is a complex input"
+    assert reasons(lambda z: z.abs(), z, by="complex_pairs") == {why}

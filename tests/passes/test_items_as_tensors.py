@@ -12,6 +12,7 @@ import fxmax
 from fxmax.frontend.capture import Captured, capture
 from fxmax.rules import default_table
 from tests.support.parity import Fn
+from tests.support.rewritten import reasons
 
 ITEM = torch.ops.aten._local_scalar_dense.default
 X, AT = torch.randn(3, 4), torch.tensor([2, 1])
@@ -40,6 +41,9 @@ def test_a_number_that_a_tensor_would_promote_stays() -> None:
     """int32 without axes times a number is int32; times an int64 tensor it is int64."""
     program = captured(lambda x, i: x * i[0].item(), torch.tensor(3, dtype=torch.int32)).program
     assert ITEM in [n.target for n in program.graph.nodes]
+    why = "it takes a number that the data decides; a tensor in its place would promote the result"
+    number = torch.tensor(3, dtype=torch.int32)
+    assert reasons(lambda x, i: x * i[0].item(), number, AT, by="items_as_tensors") == {why}
 
 
 def test_a_size_that_a_number_decides_is_a_gap() -> None:
@@ -47,3 +51,5 @@ def test_a_size_that_a_number_decides_is_a_gap() -> None:
     [gap] = report.gaps
     assert (gap.target, gap.kind) == (str(ITEM), "declined")
     assert {n.fate for n in report.nodes if n.op.startswith(("aten.slice", "aten.sum"))} == {"blocked"}
+    [skipped] = [s for s in report.skipped if s.by == "items_as_tensors"]
+    assert skipped.reason == "it takes a number that the data decides, and can't take a tensor in its place"
