@@ -129,7 +129,10 @@ def _describe(module: torch.fx.GraphModule, calls: list[torch.fx.Node], report: 
         n if n.name in on_max or n.fate == "structural" else replace(n, fate="torch") for n in report.nodes
     ]
     ops = Counter(n.op for n in report.nodes if n.fate == "torch")
-    reasons = {g.target: f"{g.kind}: {g.detail}; first at {g.source or g.path}" for g in report.gaps}
+    reasons = {
+        g.target: f"{g.kind}: {g.detail}; first at {g.source or g.path or 'the module itself'}"
+        for g in report.gaps
+    }
     report.gaps = []  # they are answered: each is a note
     for op, count in ops.most_common():
         why = reasons.get(op, "has a rule, but its neighbours have none: too little to cross for")

@@ -20,6 +20,9 @@ def module_path(node: torch.fx.Node) -> str:
 def source(node: torch.fx.Node) -> Source | None:
     """The innermost line of the user's source that made the node, outside torch itself."""
     frames = [m.groupdict() for m in _FRAME.finditer(node.meta.get("stack_trace") or "")]
+    frames = [
+        f for f in frames if not f["file"].startswith("<eval_with_key>")
+    ]  # torch's own, written to trace
     mine = [f for f in frames if "/torch/" not in f["file"]] or frames
     if not mine:
         return None

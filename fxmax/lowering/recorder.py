@@ -8,6 +8,7 @@ import torch
 
 from fxmax.core.table import Rule, stub
 from fxmax.fx import provenance
+from fxmax.fx.op_names import op_name
 from fxmax.report import Fate, Gap, GapKind, NodeRecord, Report
 
 
@@ -30,7 +31,7 @@ class Recorder:
         self.report.nodes.append(
             NodeRecord(
                 name=node.name,
-                op=str(node.target),
+                op=op_name(node.target),
                 fate=fate,
                 path=provenance.module_path(node),
                 source=provenance.source(node),
@@ -43,7 +44,7 @@ class Recorder:
 
     def gap(self, node: torch.fx.Node, kind: GapKind, detail: str) -> None:
         """Record that `node` can't be lowered, and why."""
-        self._gaps.setdefault((kind, str(node.target), detail), []).append(node)
+        self._gaps.setdefault((kind, op_name(node.target), detail), []).append(node)
         self.fate(node, "gap")
 
     def finish(self) -> None:

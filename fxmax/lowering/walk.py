@@ -23,6 +23,7 @@ from fxmax.core.typecheck import checked, expected_type
 from fxmax.core.types import WIDENED_ON_CPU, Symbols
 from fxmax.core.weights import Slot, Weights, collect
 from fxmax.frontend.capture import Captured
+from fxmax.fx.op_names import why_no_rule
 from fxmax.kernels.build import BUFFERS, ELEMENTWISE, package
 from fxmax.lowering import host_fallback as host
 from fxmax.lowering.boundary import Boundary, boundary_of
@@ -157,7 +158,7 @@ class Lowerer(torch.fx.Interpreter):
             return self._structural(lambda: BLOCKED if blocked else self.symbols.dim(val))
         rule = self.table.get(target) if isinstance(target, OpOverload) else None
         if rule is None:
-            return self._gap("missing", "the table has no rule for it")
+            return self._without_rule(target, args)
         return self._apply(rule, args, kwargs)
 
     def output(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -187,6 +188,16 @@ class Lowerer(torch.fx.Interpreter):
             return self._gap("raised", f"{type(error).__name__}: {error} (rule at {rule.where})")
         self.recorder.fate(self.node, "lowered", rule)
         return result
+
+    def _without_rule(self, target: Any, args: Any) -> Any:
+        if not isinstance(target, OpOverload) and any(x is BLOCKED for x in pytree.tree_leaves(args)):
+            self.recorder.fate(self.node, "blocked")  # a number computed from one that is a gap already
+            return BLOCKED
+        try:
+            expected_type(self.node.meta.get("val"), self.symbols, self.device)
+        except Declined as reason:  # a rule for it could return nothing
+            return self._gap("declined", str(reason))
+        return self._gap("missing", why_no_rule(target))
 
     def _call(self, rule: Rule, arguments: dict[str, Any], out: Any) -> Any:
         origin = bind(rule.target, self.node.args, self.node.kwargs)
