@@ -12,6 +12,7 @@ from fxmax.kernels.build import GEMM
 from fxmax.rules.lib.matmul import matmul
 from fxmax.rules.lib.sizes import is_static, positions
 from fxmax.rules.lib.values import cast
+from fxmax.rules.reduce import greatest
 from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
@@ -50,7 +51,7 @@ def embedding_bag(
     if mode == MAX:
         lowest = ctx.constant(float("-inf"), rows.dtype)
         each = ops.where(ops.unsqueeze(member, 2), ops.unsqueeze(rows, 0), lowest)
-        result = ops.where(counts > 0, ops.squeeze(ops.max(each, axis=1), 1), ctx.constant(0, rows.dtype))
+        result = ops.where(counts > 0, ops.squeeze(greatest(each, 1), 1), ctx.constant(0, rows.dtype))
     else:
         result = matmul(ctx, cast(member, rows.dtype), rows)
         if mode == MEAN:

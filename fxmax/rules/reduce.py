@@ -13,9 +13,11 @@ from max.graph import Dim, StaticDim, TensorValue, ops
 from fxmax.core.context import Context
 from fxmax.core.mlir_access import is_broadcast
 from fxmax.core.table import rule
+from fxmax.kernels.build import ELEMENTWISE
+from fxmax.rules.arithmetic import power
 from fxmax.rules.creation import filled
 from fxmax.rules.lib.promotion import is_nan, not_equal, scalar
-from fxmax.rules.lib.values import axes, cast, tensor
+from fxmax.rules.lib.values import axes, broadcast, cast, tensor
 from fxmax.rules.unary import exp
 
 aten = torch.ops.aten
@@ -103,11 +105,13 @@ def prod_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Tensor
 # -- extrema, any, all ------------------------------------------------------------------------------
 
 
-def _greatest(x: TensorValue, axis: int) -> TensorValue:
+def greatest(x: TensorValue, axis: int) -> TensorValue:
+    """The greatest along one axis; NaN where there is one."""
     return _or_nan(x, axis, ops.max(x, axis=axis))
 
 
-def _least(x: TensorValue, axis: int) -> TensorValue:
+def least(x: TensorValue, axis: int) -> TensorValue:
+    """The least along one axis; NaN where there is one."""
     return _or_nan(x, axis, ops.min(x, axis=axis))
 
 
@@ -126,26 +130,27 @@ def _numeric(x: TensorValue) -> TensorValue:
 
 @rule(aten.amax.default)
 def amax(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
-    return reduced(ctx, _numeric(self), dim, _greatest)
+    return reduced(ctx, _numeric(self), dim, greatest)
 
 
 @rule(aten.amin.default)
 def amin(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
-    return reduced(ctx, _numeric(self), dim, _least)
+    return reduced(ctx, _numeric(self), dim, least)
 
 
 @rule(aten.max.default)
 def max_all(ctx: Context, self: TensorValue) -> TensorValue:
-    return reduced(ctx, _numeric(self), None, _greatest)
+    return reduced(ctx, _numeric(self), None, greatest)
 
 
 @rule(aten.min.default)
 def min_all(ctx: Context, self: TensorValue) -> TensorValue:
-    return reduced(ctx, _numeric(self), None, _least)
+    return reduced(ctx, _numeric(self), None, least)
 
 
 def _any(x: TensorValue, axis: int) -> TensorValue:
-    return ops.max(x, axis=axis)
+    """Of 0 and 1. MAX's max of nothing, which may be known at run time only, is the least integer."""
+    return ops.greater(ops.max(x, axis=axis), scalar(x, 0))
 
 
 def _all(x: TensorValue, axis: int) -> TensorValue:
@@ -213,7 +218,7 @@ def std_mean(ctx: Context, self: TensorValue, dim: Dims, correction: Any, keepdi
     return ops.sqrt(variance), mean
 
 
-@rule(aten.linalg_vector_norm.default)
+@rule(aten.linalg_vector_norm.default, kernels=ELEMENTWISE)
 def vector_norm(ctx: Context, self: TensorValue, ord: Any, dim: Dims, keepdim: bool) -> TensorValue:
     return norm(ctx, cast(self, ctx.out.dtype), ord, dim)
 
@@ -222,17 +227,18 @@ def norm(ctx: Context, x: TensorValue, ord: Any, dim: Dims) -> TensorValue:
     """The `ord`-norm of `x` over `dim`, in the shape of the node."""
     x = ops.abs(x)
     if ord == math.inf:
-        return reduced(ctx, x, dim, _greatest)
+        return reduced(ctx, x, dim, greatest)
     if ord == -math.inf:
-        return reduced(ctx, x, dim, _least)
+        return reduced(ctx, x, dim, least)
     if ord == 0:
         return reduced(ctx, cast(not_equal(x, scalar(x, 0)), x.dtype), dim, ops.sum)
     if ord == 1:
         return reduced(ctx, x, dim, ops.sum)
     if ord == 2:
         return ops.sqrt(reduced(ctx, x * x, dim, ops.sum))
-    power = tensor(ctx, ord, x.dtype)
-    return ops.pow(reduced(ctx, ops.pow(x, power), dim, ops.sum), scalar(x, 1) / power)
+    raised = power(x, broadcast(tensor(ctx, ord, x.dtype), x.shape))
+    total = reduced(ctx, raised, dim, ops.sum)
+    return power(total, broadcast(tensor(ctx, 1 / ord, x.dtype), total.shape))
 
 
 @rule(aten.logsumexp.default)
@@ -241,7 +247,7 @@ def logsumexp(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> Tens
     if is_empty(x):
         return filled(ctx, -math.inf)
     x, axis = one_axis(x, dim)
-    top = _greatest(x, axis)
+    top = greatest(x, axis)
     finite = ops.where(ops.equal(ops.abs(top), scalar(x, math.inf)), scalar(x, 0), top)
     return (ops.log(ops.sum(exp(x - finite), axis)) + finite).reshape(ctx.out.shape)
 

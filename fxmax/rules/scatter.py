@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from fxmax.core.context import Context
 from fxmax.core.table import rule
 from fxmax.rules.data_dependent import unmasked
 from fxmax.rules.gather import advanced, joined, wrapped
+from fxmax.rules.lib.promotion import is_nan, scalar
 from fxmax.rules.lib.sizes import has_zero, is_static, take
 from fxmax.rules.lib.values import axis, broadcast, cast, number
 from fxmax.support.signals import Declined
@@ -82,6 +84,10 @@ def scatter_reduce(
         blank = ctx.full(_held(neutral, self.dtype), index.shape, self.dtype)
         start = _scattered(self, dim, index, blank, ops.scatter)
     result = _scattered(start, dim, index, src, op)
+    if reduce in ("amax", "amin") and self.dtype.is_float():  # MAX's extrema skip NaN; torch's find it
+        flags = [cast(is_nan(x), self.dtype) for x in (start, src)]
+        spoilt = _scattered(flags[0], dim, index, flags[1], ops.scatter_max)
+        return ops.where(spoilt > scalar(spoilt, 0), scalar(result, math.nan), result)
     if reduce != "mean":
         return result
     count = _scattered(ctx.full(0, self.shape, self.dtype), dim, index, ones, ops.scatter_add)
