@@ -25,15 +25,16 @@ _NAMES = {
         "FxmaxError",
         "InputError",
         "LoweringError",
+        "MismatchError",
         "RuleError",
         "WeightError",
     ),
     "fxmax.lowered": ("Lowered",),
     "fxmax.profiling": ("Profile", "profile"),
-    "fxmax.report": ("Gap", "Report"),
+    "fxmax.report": ("Check", "Gap", "Report"),
     "fxmax.rules": ("default_table", "rule"),
     "fxmax.support.signals": ("Declined", "HostOnly"),
-    "fxmax.verification": ("Verification", "verify"),
+    "fxmax.verification": ("Verification", "prove", "verify"),
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
 
@@ -59,11 +60,13 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from fxmax.errors import FxmaxError as FxmaxError
     from fxmax.errors import InputError as InputError
     from fxmax.errors import LoweringError as LoweringError
+    from fxmax.errors import MismatchError as MismatchError
     from fxmax.errors import RuleError as RuleError
     from fxmax.errors import WeightError as WeightError
     from fxmax.lowered import Lowered as Lowered
     from fxmax.profiling import Profile as Profile
     from fxmax.profiling import profile as profile
+    from fxmax.report import Check as Check
     from fxmax.report import Gap as Gap
     from fxmax.report import Report as Report
     from fxmax.rules import default_table as default_table
@@ -71,6 +74,7 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from fxmax.support.signals import Declined as Declined
     from fxmax.support.signals import HostOnly as HostOnly
     from fxmax.verification import Verification as Verification
+    from fxmax.verification import prove as prove
     from fxmax.verification import verify as verify
 
 

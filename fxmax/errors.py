@@ -53,3 +53,11 @@ class CompileError(FxmaxError):
 
 class ArtifactError(FxmaxError):
     """An artifact is damaged, of another version, not for this machine, or can't be written."""
+
+
+class MismatchError(FxmaxError):
+    """A compiled graph's results are not torch's; `verification` has every node's numbers, if it ran."""
+
+    def __init__(self, message: str, verification: Any = None) -> None:
+        super().__init__(message)
+        self.verification = verification

@@ -111,6 +111,27 @@ class SkippedNode:
         return f"{self.by} left it: {self.reason}"
 
 
+@dataclass(frozen=True)
+class Check:
+    """One call whose results were compared with eager torch's, before the graph was handed over.
+
+    `error` and `allowed` (max abs) are those of the result that came closest to what rounding allows, of
+    `results` outputs and written inputs and buffers. `note` says what else there is to know.
+    """
+
+    inputs: str
+    results: int = 0
+    error: float = 0.0
+    allowed: float = 0.0
+    note: str = ""
+
+    def __str__(self) -> str:
+        if not self.results:
+            return f"{self.inputs}: {self.note}"
+        exact = "equal" if self.error == 0 else f"error {self.error:.2g}, rounding allows {self.allowed:.2g}"
+        return f"{self.inputs}: {exact}" + (f" ({self.note})" if self.note else "")
+
+
 @dataclass
 class Report:
     """Every node's fate, the gaps, the weights, and how long each stage took (seconds)."""
@@ -127,6 +148,8 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     max_ops: int = 0  # of the MAX graph, those that compute
     distinct_max_ops: int = 0  # by op, types and attributes: what MAX has kernels to compile for
+    checks: list[Check] = field(default_factory=list)
+    unchecked: str = ""  # what was not compared with torch, and why
     cache: str = ""  # whether the compiled graph was in the cache, and if not, why
     passes: list[PassRecord] = field(default_factory=list)  # in the order they ran in
     skipped: list[SkippedNode] = field(default_factory=list)
@@ -204,6 +227,8 @@ class Report:
             "seconds": self.seconds,
             "max_ops": self.max_ops,
             "distinct_max_ops": self.distinct_max_ops,
+            "checks": [asdict(c) for c in self.checks],
+            "unchecked": self.unchecked,
             "cache": self.cache,
             "passes": [asdict(p) for p in self.passes],
             "skipped": [asdict(s) for s in self.skipped],
@@ -242,6 +267,7 @@ class Report:
         if verbose:
             lines += [f"  {line}" for line in self.name_lines()]
         lines += [f"  note: {note}" for note in self.notes]
+        lines += [f"  {line}" for line in self.check_lines()]
         if self.seconds:
             stages = ", ".join(f"{k} {v:.2f} s" for k, v in self.seconds.items())
             lines.append(f"  stages: {stages}")
@@ -322,6 +348,11 @@ class Report:
         if used and empty == used:
             return f"{used} used by name, {unused}; no values were read"
         return f"{used - empty} of {used} bound, {unused}"
+
+    def check_lines(self) -> list[str]:
+        """What was compared with torch before the graph was handed over, and what was not."""
+        lines = [f"compared with torch on {check}" for check in self.checks]
+        return [*lines, f"not compared with torch: {self.unchecked}"] if self.unchecked else lines
 
     def kernels_line(self) -> str:
         """How large the MAX graph is, and how much of it there is to compile."""

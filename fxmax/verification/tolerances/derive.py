@@ -75,7 +75,7 @@ MOVES = {
 
 def _per_output(bound: Bound, result: torch.Tensor) -> float:
     """Elements of the input for each of the output."""
-    first = next(v for v in bound.values() if isinstance(v, torch.Tensor))
+    first = next((v for v in bound.values() if isinstance(v, torch.Tensor)), result)
     return max(1.0, first.numel() / max(1, result.numel()))
 
 

@@ -1,0 +1,161 @@
+"""The proof at compile time: a graph is not handed over before its results were compared with torch's.
+
+The example's inputs run on MAX and in eager torch, then inputs at other sizes (where sizes vary) and
+permuted ones. A difference that rounding does not explain is looked into by `verify`, which names the
+first node that went wrong.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from max.driver import CPU
+from torch.utils import _pytree as pytree
+
+from fxmax.compiled import Compiled
+from fxmax.core.types import TO_TORCH, compute_dtype
+from fxmax.errors import MismatchError
+from fxmax.kernels.packing import INT8, INT8_QUADS
+from fxmax.report import Check
+from fxmax.verification.comparison import Comparison, compare
+from fxmax.verification.eager import Eager, Outcome, Rounded, run_eager
+from fxmax.verification.result import Verification
+from fxmax.verification.trials import EXAMPLE, Trial, call_arguments, copied, trials
+from fxmax.verification.verifier import verify
+
+BUDGET = 60.0
+"""Seconds, past which only the example is compared."""
+
+
+def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, locate: bool = True) -> None:
+    """Compare a compiled graph's results with eager torch's; what was compared goes into its report.
+
+    Args:
+        warn: warn of a mismatch in place of raising.
+        budget: seconds; once they are spent no further inputs are tried. The example always is.
+        locate: whether to look for the first node that went wrong, which takes two more compiles.
+
+    Raises:
+        MismatchError: a result differs by more than rounding explains.
+    """
+    start = time.perf_counter()
+    report, captured = compiled.report, compiled.lowered.captured
+    examples = captured.program.example_inputs
+    if examples is None:
+        report.unchecked = "the program came without example inputs"
+        return
+    leaves = pytree.tree_leaves(examples)
+    relative = 0.0  # what rounding was seen to allow, over a result's scale
+    for trial in trials(captured, leaves):
+        spent = time.perf_counter() - start
+        if spent > budget and report.checks:
+            report.unchecked = (
+                f"other inputs than {report.checks[0].inputs}: the budget of {budget:.0f} s was spent"
+            )
+            break
+        check, relative = _tried(compiled, trial, relative, warn, locate)
+        report.checks.append(check)
+    compiled.reset()
+    report.seconds["check"] = time.perf_counter() - start
+
+
+def _tried(
+    compiled: Compiled, trial: Trial, relative: float, warn: bool, locate: bool
+) -> tuple[Check, float]:
+    """The check of one call, and what rounding may do over a result's scale, now that it is known."""
+    captured, values = compiled.lowered.captured, compiled.weights.by_fqn()
+    int8 = _int8(compiled)
+    before = captured.program if int8 else captured.exported or captured.program
+    try:
+        wanted = run_eager(before, values, trial.leaves, Eager(before, int8))
+    except Exception as error:
+        if trial.name == EXAMPLE:
+            raise
+        return Check(trial.name, note=f"torch refuses them: {str(error).splitlines()[0]}"), relative
+    actual = _on_max(compiled, trial.leaves)
+    found = compare(actual, wanted, None, relative)
+    if any(c.fault for c in found):
+        walk = Rounded(captured.program, _roundoff(compiled), int8)
+        rounded = run_eager(captured.program, values, trial.leaves, walk)
+        found = compare(actual, wanted, rounded, 0.0)
+        relative = max([relative, *(c.allowed / c.scale for c in found if c.scale)])
+    closest = max(found, key=lambda c: c.error / c.allowed if c.allowed else 0.0, default=Comparison(""))
+    check = Check(trial.name, len(found), closest.error, closest.allowed)
+    if faults := [c for c in found if c.fault]:
+        check = _mismatch(compiled, trial, faults, check, warn, locate)
+    return check, relative
+
+
+def _on_max(compiled: Compiled, leaves: Sequence[Any]) -> Outcome:
+    """The graph's results on copies of the inputs, from fresh state."""
+    compiled.reset()
+    given = copied(leaves)
+    args, kwargs = call_arguments(compiled.lowered.captured, given)
+    outputs = compiled.flat(*args, **kwargs)
+    tensors = [i for i, value in enumerate(given) if isinstance(value, torch.Tensor)]
+    return Outcome(
+        outputs,
+        {i: given[i] for i in tensors},
+        {fqn: torch.from_dlpack(b.to(CPU())) for fqn, b in compiled.states.items()},
+    )
+
+
+def _int8(compiled: Compiled) -> dict[str, bool]:
+    """Placeholder of each weight that a linear reads as int8 → whether the linear rounds its input too."""
+    layouts = {slot.spec.fqn: slot.layout for slot in compiled.weights.slots.values()}
+    kinds = {INT8: False, INT8_QUADS: True}
+    names = compiled.lowered.captured.program.graph_signature.inputs_to_parameters
+    of = compiled.weights.aliases
+    stored = {name: layouts.get(of.get(fqn, fqn), "") for name, fqn in names.items()}
+    return {name: kinds[layout] for name, layout in stored.items() if layout in kinds}
+
+
+def _roundoff(compiled: Compiled) -> Callable[[torch.dtype], float]:
+    """torch dtype → unit roundoff of the dtype that MAX computes it in."""
+    device = compiled.lowered.device
+    return lambda dtype: torch.finfo(TO_TORCH[compute_dtype(dtype, device)]).eps / 2
+
+
+def _mismatch(
+    compiled: Compiled, trial: Trial, faults: list[Comparison], check: Check, warn: bool, locate: bool
+) -> Check:
+    """Raise or warn of `faults`, with what `verify` finds; unless rounding at a step explains them."""
+    args, kwargs = call_arguments(compiled.lowered.captured, copied(trial.leaves))
+    verification = verify(compiled, args, kwargs, quiet=True) if locate else None
+    if verification is not None and _explained(verification):
+        return replace(check, note=f"{faults[0].name}: rounding before a comparison or index turns it over")
+    error = MismatchError(_text(compiled, trial, faults, verification), verification)
+    if not warn:
+        raise error
+    warnings.warn(str(error), stacklevel=5)
+    return replace(check, note=f"DIFFERS: {faults[0].name}: {faults[0].fault}")
+
+
+def _explained(found: Verification) -> bool:
+    """Whether every node is right on its own, and the graph without taps does as the tapped one does.
+
+    What differs then is what rounding did before an op that has steps: an argmax, a comparison, a rounding.
+    """
+    if any(n.diverges for n in found.nodes):
+        return False
+    half = len(found.outputs) // 2
+    tapped, alone = found.outputs[:half], found.outputs[half:]
+    return all(t.max_abs_error == a.max_abs_error for t, a in zip(tapped, alone, strict=True))
+
+
+def _text(compiled: Compiled, trial: Trial, faults: list[Comparison], found: Verification | None) -> str:
+    lines = [f"{compiled.report.model}: what MAX computes is not what torch computes, on {trial.name}:"]
+    lines += [f"  {c.name}: {c.fault}" for c in faults]
+    if found is not None and found.first_divergent is not None:
+        lines.append(f"the first node that rounding does not explain: {found.first_divergent}")
+        lines += [f"  {note}" for note in found.notes]
+    lines.append(
+        "Override the rule of that op (@fxmax.rule(..., override=True)), leave out the pass that made it "
+        "(passes=[...]), or take it as it is with check='warn', check=False or FXMAX_CHECK=0."
+    )
+    return "\n".join(lines)
