@@ -87,6 +87,12 @@ def _status(overload: OpOverload, table: RuleTable, decomposed: bool) -> Status:
 
 
 def rule_file(overload: OpOverload, table: RuleTable) -> str:
-    """`rules/conv.py`: where the overload's rule is written."""
-    file = table[overload].where.rpartition(":")[0]
-    return "/".join(file.replace("\\", "/").split("/")[-2:])
+    """`rules/conv.py`: where the overload's rule is written; `rules/norm.py [any, cpu]` of more than one.
+
+    What has the CPU's alone, `rules/sort.py [cpu]`, runs on the host in a GPU's graph.
+    """
+    platforms: dict[str, list[str]] = {}
+    for rule in table.rules_of(overload):
+        path = rule.where.rpartition(":")[0].replace("\\", "/")
+        platforms.setdefault("/".join(path.split("/")[-2:]), []).append(rule.platform or "any")
+    return ", ".join(f if on == ["any"] else f"{f} [{', '.join(on)}]" for f, on in platforms.items())

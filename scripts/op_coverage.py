@@ -139,6 +139,9 @@ def page(data: Json) -> str:
         "Made by `python scripts/op_coverage.py` from the rule table and from its own runs of torch's op "
         f"samples (OpInfo). torch {data['table']['torch']}, MAX {data['table']['max']}, CPU.",
         "",
+        "Beside a rule's file are the platforms that it has a rule for, where that is not one for any. An op "
+        "with the CPU's alone, `[cpu]`, runs on the host in a GPU's graph.",
+        "",
         *samples_section(data["samples"]),
         *drawn_section(data.get("drawn", {})),
         *core_section(data["table"]["core"], proven),

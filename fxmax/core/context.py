@@ -14,6 +14,7 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 from torch._prims_common import elementwise_dtypes
 from torch.fx.node import map_arg
 
+from fxmax.core.table import Platform
 from fxmax.core.types import compute_dtype
 from fxmax.core.weights import Transform
 from fxmax.fx.provenance import module_path
@@ -64,10 +65,11 @@ class Context:
         out: the type to return: a `TensorType`, or a list of them for an op with several results
             (None where torch returns nothing there).
         arguments: schema name → fx argument (a node, a number, …); `given` and `meta` read them.
-        device: the graph's device, or the host's CPU for a rule that raised `HostOnly`.
+        device: the graph's device, or the host's CPU for a rule of a GPU's graph that runs there.
         weights, state, broadcasts: the graph's weights, its mutable inputs, and the broadcasts that MAX
             gets wrong (None where no size varies): for the methods below.
-        own_kernels: whether the rule may call fxmax's kernels for the CPU where MAX has an op of its own.
+        platform: what the rule was looked up for (see `RuleTable.lookup`); None where fxmax's kernels are not
+            to be called, if MAX has an op of its own.
     """
 
     node: torch.fx.Node
@@ -77,7 +79,7 @@ class Context:
     weights: WeightReader
     state: MutableInputs
     broadcasts: Broadcasts | None
-    own_kernels: bool
+    platform: Platform | None
 
     @property
     def path(self) -> str:
@@ -134,11 +136,7 @@ class Context:
     def size_tensor(self, dim: Dim | int) -> TensorValue:
         """A size as a 0-d int64 tensor on the graph's device."""
         value = ops.shape_to_tensor([dim]).reshape([])
-        return value if self.device.is_cpu() else value.to(self.device)
-
-    def fast(self, dtype: DType) -> bool:
-        """Whether fxmax's own kernels may compute in `dtype` there: they are float32's."""
-        return self.own_kernels and dtype == DType.float32
+        return value if value.device == self.device else value.to(self.device)
 
     def relaid(
         self,

@@ -3,6 +3,9 @@
 A rule is a plain function `(ctx, *schema arguments) -> TensorValue | sequence`, registered for
 one or more `OpOverload`s. Its parameter names are checked against the overload's schema when it
 is registered, so a misspelt or forgotten argument fails at import and never in a user's hands.
+
+The key is the overload and, for a rule of one platform alone, the platform: `@rule(op)` is for any,
+`@rule(op, platform="cpu")` beside it for the CPU, and the more specific one wins.
 """
 
 from __future__ import annotations
@@ -13,13 +16,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from torch._ops import OpOverload
 
 from fxmax.errors import RuleError
 
 RuleFn = Callable[..., Any]
+Platform: TypeAlias = Literal["cpu", "gpu"]
+
+# Platform → the keys that a rule for it may have, the first found being taken; None is that of a rule for
+# any. A GPU's graph has the host beside it, where a rule of the CPU's can run.
+SEARCHED: dict[Platform | None, tuple[Platform | None, ...]] = {
+    "cpu": ("cpu", None),
+    "gpu": ("gpu", None, "cpu"),
+    None: (None, "cpu"),
+}
 
 # Tensor options that never change a value in MAX: the dtype is in `ctx.out`, the device is the
 # graph's, and MAX has one layout. A rule may leave them out of its parameters.
@@ -29,6 +41,8 @@ IGNORABLE = frozenset({"dtype", "layout", "device", "pin_memory", "memory_format
 @dataclass(frozen=True)
 class Rule:
     """One lowering: `fn(ctx, *arguments)` for `target`, written at `where` (file:line).
+
+    `platform` is the only one that it is for (None: it is for any).
 
     `arguments` are the schema arguments that `fn` takes, in order. An argument in `relays` comes
     unread where it is a weight, for `ctx.relaid` to store in another layout. `kernels` is the
@@ -40,6 +54,7 @@ class Rule:
     fn: RuleFn
     where: str
     arguments: tuple[str, ...]
+    platform: Platform | None = None
     relays: tuple[str, ...] = ()
     kernels: Path | None = None
     builtin: bool = False
@@ -89,13 +104,17 @@ class RuleTable(Mapping[OpOverload, Rule]):
 
     `parent` supplies the rules that this table does not have: `RuleTable(parent=default_table())`
     is a private table that starts from the built-in one.
+
+    An overload may have several rules, one a platform beside the general one. `table[op]` is what
+    lowers it on the CPU, `lookup` asks for a platform, and `rules_of` has all of them.
     """
 
     def __init__(self, *, parent: RuleTable | None = None) -> None:
-        self._rules: dict[OpOverload, Rule] = dict(parent._rules) if parent else {}
+        self._rules: dict[OpOverload, dict[Platform | None, Rule]] = parent._copied() if parent else {}
 
     def __getitem__(self, target: OpOverload) -> Rule:
-        return self._rules[target]
+        rules = self._rules[target]
+        return self.lookup(target, "cpu") or rules["gpu"]
 
     def __iter__(self) -> Iterator[OpOverload]:
         return iter(self._rules)
@@ -103,9 +122,23 @@ class RuleTable(Mapping[OpOverload, Rule]):
     def __len__(self) -> int:
         return len(self._rules)
 
+    def lookup(self, target: OpOverload, platform: Platform | None) -> Rule | None:
+        """The rule that lowers `target` on a platform: its own if there is one, else the general one.
+
+        For a GPU it may be the CPU's, which runs on the host. None asks for the general rule, and for the
+        CPU's where there is no other.
+        """
+        rules = self._rules.get(target, {})
+        return next((rules[p] for p in SEARCHED[platform] if p in rules), None)
+
+    def rules_of(self, target: OpOverload) -> tuple[Rule, ...]:
+        """Every rule of `target`, the general one first."""
+        return tuple(self._rules.get(target, {}).values())
+
     def rule(
         self,
         *targets: OpOverload,
+        platform: Platform | None = None,
         override: bool = False,
         relays: tuple[str, ...] = (),
         kernels: Path | None = None,
@@ -114,42 +147,65 @@ class RuleTable(Mapping[OpOverload, Rule]):
         """Decorator: register a function for each target.
 
         Args:
-            override: replace the rule that a target has.
+            platform: `cpu` or `gpu`, the only one that it is for; it is taken there before the general
+                rule, which comes first. An op that has none but the CPU's runs on the host in a GPU's
+                graph.
+            override: replace the rule that a target has: for the platform, or, without one, all of its
+                rules.
             relays: arguments that the function passes to `ctx.relaid` and nowhere else.
             kernels: a folder of Mojo custom ops that the function calls with `ops.custom`.
             builtin: whether it is one of fxmax's own (`Rule.builtin`).
 
         Raises:
             RuleError: a target is not an overload, has a rule already (and `override` is false),
-                or its schema does not fit the function's parameters.
+                or its schema does not fit the function's parameters; no such platform.
         """
+        if platform not in SEARCHED:
+            raise RuleError(f"platform={platform!r}: a rule is for 'cpu' or 'gpu', or for any (None)")
 
         def register(fn: RuleFn) -> RuleFn:
             for target in targets:
                 if not isinstance(target, OpOverload):
                     raise RuleError(f"{target} is not an overload; write for example {target}.default")
-                if target in self._rules and not override:
-                    raise RuleError(
-                        f"{target} has a rule already, at {self._rules[target].where}; "
-                        "pass override=True to replace it"
-                    )
+                if not override:
+                    self._check_free(target, platform)
                 arguments = arguments_of(target, fn)
-                self._rules[target] = Rule(target, fn, _where(fn), arguments, relays, kernels, builtin)
+                new = Rule(target, fn, _where(fn), arguments, platform, relays, kernels, builtin)
+                others = {} if platform is None else self._rules.get(target, {})
+                self._rules[target] = {**others, platform: new}
             return fn
 
         return register
 
     @contextmanager
-    def override(self, target: OpOverload, fn: RuleFn | None) -> Iterator[RuleTable]:
-        """Within the `with` block, `target` is lowered by `fn` (None: it has no rule)."""
-        before = dict(self._rules)
+    def override(
+        self, target: OpOverload, fn: RuleFn | None, platform: Platform | None = None
+    ) -> Iterator[RuleTable]:
+        """Within the `with` block, `target` is lowered by `fn` (None: it has no rule).
+
+        With a `platform` that is so there alone, and the other rules stay.
+        """
+        before = self._copied()
         try:
-            self._rules.pop(target, None)
+            rules = self._rules.pop(target, {})
+            if platform is not None and (others := {p: r for p, r in rules.items() if p != platform}):
+                self._rules[target] = others
             if fn is not None:
-                self.rule(target)(fn)
+                self.rule(target, platform=platform, override=True)(fn)
             yield self
         finally:
             self._rules = before
+
+    def _copied(self) -> dict[OpOverload, dict[Platform | None, Rule]]:
+        return {target: dict(rules) for target, rules in self._rules.items()}
+
+    def _check_free(self, target: OpOverload, platform: Platform | None) -> None:
+        """A general rule is for every platform: beside one that is there already it would not be taken."""
+        rules = self._rules.get(target, {})
+        there = next(iter(rules.values()), None) if platform is None else rules.get(platform)
+        if there is not None:
+            where = f"{there.where}{f' [{there.platform}]' if there.platform else ''}"
+            raise RuleError(f"{target} has a rule already, at {where}; pass override=True to replace it")
 
 
 def _where(fn: RuleFn) -> str:
@@ -165,7 +221,10 @@ BUILTIN = RuleTable()
 
 
 def rule(
-    *targets: OpOverload, relays: tuple[str, ...] = (), kernels: Path | None = None
+    *targets: OpOverload,
+    platform: Platform | None = None,
+    relays: tuple[str, ...] = (),
+    kernels: Path | None = None,
 ) -> Callable[[RuleFn], RuleFn]:
     """Register one of fxmax's own rules; see `RuleTable.rule`. A user's `fxmax.rule` is another."""
-    return BUILTIN.rule(*targets, relays=relays, kernels=kernels, builtin=True)
+    return BUILTIN.rule(*targets, platform=platform, relays=relays, kernels=kernels, builtin=True)

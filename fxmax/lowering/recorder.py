@@ -35,7 +35,7 @@ class Recorder:
                 fate=fate,
                 path=provenance.module_path(node),
                 source=provenance.source(node),
-                rule=_short(rule.where) if rule else "",
+                rule=_short(rule) if rule else "",
                 original=original,
                 shape=shape,
                 inputs=tuple(n.name for n in node.all_input_nodes),
@@ -65,7 +65,8 @@ class Recorder:
             )
 
 
-def _short(where: str) -> str:
-    """`.../fxmax/rules/conv.py:20` as `rules/conv.py:20`."""
-    file, _, line = where.rpartition(":")
-    return f"{'/'.join(Path(file).parts[-2:])}:{line}"
+def _short(rule: Rule) -> str:
+    """`.../fxmax/rules/conv.py:20` as `rules/conv.py:20`, and `rules/conv.py:20 [cpu]` of the CPU's."""
+    file, _, line = rule.where.rpartition(":")
+    where = f"{'/'.join(Path(file).parts[-2:])}:{line}"
+    return f"{where} [{rule.platform}]" if rule.platform else where

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from fxmax.core.context import Context, PendingWeight
 from fxmax.core.mlir_access import counted
-from fxmax.core.table import Rule, RuleTable, parameter_name
+from fxmax.core.table import Platform, Rule, RuleTable, parameter_name
 from fxmax.core.typecheck import checked, expected_type
 from fxmax.core.types import WIDENED_ON_CPU, Symbols
 from fxmax.core.weights import Slot, Weights, collect
@@ -156,7 +156,7 @@ class Lowerer(torch.fx.Interpreter):
         if isinstance(val, (torch.SymInt, int)) and not isinstance(val, bool):
             blocked = any(arg is BLOCKED for arg in args)
             return self._structural(lambda: BLOCKED if blocked else self.symbols.dim(val))
-        rule = self.table.get(target) if isinstance(target, OpOverload) else None
+        rule = self._rule(target)
         if rule is None:
             return self._without_rule(target, args)
         return self._apply(rule, args, kwargs)
@@ -172,14 +172,7 @@ class Lowerer(torch.fx.Interpreter):
             self.recorder.fate(self.node, "blocked")
             return BLOCKED
         try:
-            arguments = {
-                parameter_name(name): bound[name] if name in rule.relays else self.read.read_all(bound[name])
-                for name in rule.arguments
-            }
-            out = expected_type(self.node.meta.get("val"), self.symbols, self.device)
-            if self.settled:
-                arguments = self.settled.arguments(arguments, out)
-            result = checked(self._call(rule, arguments, out), out)
+            rule, result = self._call(rule, bound)
         except Declined as reason:
             return self._gap("declined", str(reason))
         except Mistyped as error:
@@ -197,30 +190,61 @@ class Lowerer(torch.fx.Interpreter):
             expected_type(self.node.meta.get("val"), self.symbols, self.device)
         except Declined as reason:  # a rule for it could return nothing
             return self._gap("declined", str(reason))
-        return self._gap("missing", why_no_rule(target))
+        others = self.table.rules_of(target) if isinstance(target, OpOverload) else ()
+        why = f"its only rule is for a GPU, at {others[0].where}" if others else why_no_rule(target)
+        return self._gap("missing", why)
 
-    def _call(self, rule: Rule, arguments: dict[str, Any], out: Any) -> Any:
-        origin = bind(rule.target, self.node.args, self.node.kwargs)
+    def _rule(self, target: Any) -> Rule | None:
+        if not isinstance(target, OpOverload):
+            return None
+        return self.table.lookup(target, self._platform(self.device))
+
+    def _call(self, rule: Rule, bound: dict[str, Any]) -> tuple[Rule, Any]:
+        """(the rule that was taken, what it made)."""
+        out = expected_type(self.node.meta.get("val"), self.symbols, self.device)
+        if rule.platform == "cpu" and not self.device.is_cpu():
+            return rule, self._called_on_host(rule, bound, out)
         try:
-            return rule.fn(self._context(out, origin, self.device), **arguments)
+            made = rule.fn(self._context(out, self.device), **self._arguments(rule, bound, out))
         except HostOnly:
-            there = expected_type(self.node.meta.get("val"), self.symbols, host.HOST)
-            context = self._context(there, origin, host.HOST)
-            result = checked(rule.fn(context, **host.to_host(arguments)), there)
-            self.hosted[str(rule.target)] += 1
-            return host.from_host(result, out)
+            rule = self.table.lookup(rule.target, "cpu") or rule
+            return rule, self._called_on_host(rule, bound, out)
+        return rule, checked(made, out)
 
-    def _context(self, out: Any, arguments: dict[str, Any], device: DeviceRef) -> Context:
+    def _called_on_host(self, rule: Rule, bound: dict[str, Any], out: Any) -> Any:
+        arguments = host.to_host(self.read.read_all(self._arguments(rule, bound, out)))
+        there = expected_type(self.node.meta.get("val"), self.symbols, host.HOST)
+        made = checked(rule.fn(self._context(there, host.HOST), **arguments), there)
+        self.hosted[str(rule.target)] += 1
+        return checked(host.from_host(made, out), out)
+
+    def _arguments(self, rule: Rule, bound: dict[str, Any], out: Any) -> dict[str, Any]:
+        """What the rule's function is called with."""
+        arguments = {
+            parameter_name(name): bound[name] if name in rule.relays else self.read.read_all(bound[name])
+            for name in rule.arguments
+        }
+        return self.settled.arguments(arguments, out) if self.settled else arguments
+
+    def _context(self, out: Any, device: DeviceRef) -> Context:
+        target = self.node.target
+        assert isinstance(target, OpOverload)
         return Context(
             self.node,
             out,
-            arguments,
+            bind(target, self.node.args, self.node.kwargs),
             device,
             weights=self.read,
             state=self.state,
             broadcasts=self.settled,
-            own_kernels=self.own_kernels and device.is_cpu(),
+            platform=self._platform(device),
         )
+
+    def _platform(self, device: DeviceRef) -> Platform | None:
+        """What rules for `device` are looked up for; of a walk without our own kernels, for none."""
+        if not device.is_cpu():
+            return "gpu"
+        return "cpu" if self.own_kernels else None
 
     def _structural(self, value: Callable[[], Any]) -> Any:
         try:
@@ -255,8 +279,8 @@ class Lowerer(torch.fx.Interpreter):
 
     def _kernels(self) -> list[Path]:
         """Packages of the Mojo custom ops that the rules of this graph call."""
-        rules = [self.table.get(n.target) for n in self.captured.program.graph.nodes]
-        folders = {r.kernels for r in rules if r and r.kernels}
+        rules = [r for n in self.captured.program.graph.nodes for r in self.table.rules_of(n.target)]
+        folders = {r.kernels for r in rules if r.kernels}
         if self.settled:
             folders.add(BUFFERS)  # which has `fxmax.dense`
         if not self.device.is_cpu():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch._ops import OpOverload
 
-from fxmax.core.table import BUILTIN, RuleFn, RuleTable
+from fxmax.core.table import BUILTIN, Platform, RuleFn, RuleTable
 from fxmax.rules import (  # noqa: F401
     activation,
     arithmetic,
@@ -63,9 +63,10 @@ def _load_plugins() -> None:
 
 def rule(
     *targets: OpOverload,
+    platform: Platform | None = None,
     override: bool = False,
     relays: tuple[str, ...] = (),
     kernels: Path | None = None,
 ) -> Callable[[RuleFn], RuleFn]:
     """Register a rule of your own in the default table; see `RuleTable.rule`."""
-    return BUILTIN.rule(*targets, override=override, relays=relays, kernels=kernels)
+    return BUILTIN.rule(*targets, platform=platform, override=override, relays=relays, kernels=kernels)

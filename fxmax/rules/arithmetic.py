@@ -9,6 +9,7 @@ import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
 from max.graph.ops.elementwise import _trunc_div as quotient  # integers, toward zero
+from torch._ops import OpOverload
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
@@ -17,6 +18,7 @@ from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.lib import max_folding as folding
 from fxmax.rules.lib.max_folding import nothing_of
 from fxmax.rules.lib.promotion import (
+    Lowering,
     broadcasting,
     computed,
     elementwise,
@@ -26,6 +28,7 @@ from fxmax.rules.lib.promotion import (
     mojo,
     not_equal,
     of_bool,
+    on_integers,
     scalar,
 )
 from fxmax.rules.lib.values import broadcast, cast, tensor
@@ -78,8 +81,19 @@ elementwise({aten.div.Tensor: ops.div, aten.div.Scalar: ops.div}, Promotion.INT_
 
 @rule(aten.div.Tensor_mode, aten.div.Scalar_mode, kernels=ELEMENTWISE)
 def div_mode(ctx: Context, self: TensorValue, other: Any, rounding_mode: str | None) -> TensorValue:
+    return _divided(ctx, self, other, rounding_mode, _floor_divide)
+
+
+@rule(aten.div.Tensor_mode, aten.div.Scalar_mode, platform="gpu", kernels=ELEMENTWISE)
+def div_mode_gpu(ctx: Context, self: TensorValue, other: Any, rounding_mode: str | None) -> TensorValue:
+    return _divided(ctx, self, other, rounding_mode, on_integers(_floor_divide))
+
+
+def _divided(
+    ctx: Context, self: TensorValue, other: Any, rounding_mode: str | None, floored: Lowering
+) -> TensorValue:
     dtype = ctx.promoted(Promotion.DEFAULT if rounding_mode else Promotion.INT_TO_FLOAT)
-    divide = {None: ops.div, "floor": _floor_divide, "trunc": _trunc_divide}[rounding_mode]
+    divide = {None: ops.div, "floor": floored, "trunc": _trunc_divide}[rounding_mode]
     return computed(ctx, divide, [self, other], dtype, alike=True)
 
 
@@ -118,20 +132,19 @@ def fmod(a: TensorValue, b: TensorValue) -> TensorValue:
     return libm("fmod")(a, b) if a.dtype.is_float() else a - quotient(a, b) * b
 
 
-elementwise(
-    {
-        aten.floor_divide.default: _floor_divide,
-        aten.floor_divide.Scalar: _floor_divide,
-        aten.remainder.Tensor: remainder,
-        aten.remainder.Scalar: remainder,
-        aten.remainder.Scalar_Tensor: remainder,
-        aten.fmod.Tensor: fmod,
-        aten.fmod.Scalar: fmod,
-        aten.nextafter.default: libm("nextafter"),
-        aten.gcd.default: mojo("gcd"),
-    },
-    kernels=ELEMENTWISE,
-)
+QUOTIENTS: dict[OpOverload, Lowering] = {
+    aten.floor_divide.default: _floor_divide,
+    aten.floor_divide.Scalar: _floor_divide,
+    aten.remainder.Tensor: remainder,
+    aten.remainder.Scalar: remainder,
+    aten.remainder.Scalar_Tensor: remainder,
+    aten.fmod.Tensor: fmod,
+    aten.fmod.Scalar: fmod,
+}
+elementwise(QUOTIENTS, kernels=ELEMENTWISE)
+elementwise({op: on_integers(fn) for op, fn in QUOTIENTS.items()}, kernels=ELEMENTWISE, platform="gpu")
+elementwise({aten.gcd.default: mojo("gcd")}, kernels=ELEMENTWISE)
+elementwise({aten.nextafter.default: libm("nextafter")}, kernels=ELEMENTWISE, platform="cpu")
 elementwise(
     {
         aten.atan2.default: libm("atan2"),
@@ -141,18 +154,18 @@ elementwise(
     },
     Promotion.INT_TO_FLOAT,
     kernels=ELEMENTWISE,
+    platform="cpu",
 )
 
 
 def power(base: TensorValue, exponent: TensorValue) -> TensorValue:
     # MAX's pow of floats is wrong at NaN, infinities and zeros; a GPU has no other.
-    exact = base.dtype.is_float() and base.device.is_cpu()
-    return libm("pow")(base, exponent) if exact else ops.pow(base, exponent)
+    return libm("pow")(base, exponent) if base.dtype.is_float() else ops.pow(base, exponent)
 
 
-elementwise(
-    {aten.pow.Tensor_Tensor: power, aten.pow.Scalar: power}, Promotion.BOOL_TO_LONG, kernels=ELEMENTWISE
-)
+POWERS = (aten.pow.Tensor_Tensor, aten.pow.Scalar)
+elementwise(dict.fromkeys(POWERS, power), Promotion.BOOL_TO_LONG, kernels=ELEMENTWISE)
+elementwise(dict.fromkeys(POWERS, ops.pow), Promotion.BOOL_TO_LONG, kernels=ELEMENTWISE, platform="gpu")
 
 # The exponents that torch computes without pow, and so do we.
 EASY_POWERS = {
@@ -167,6 +180,15 @@ EASY_POWERS = {
 
 @rule(aten.pow.Tensor_Scalar, kernels=ELEMENTWISE)
 def pow_scalar(ctx: Context, self: TensorValue, exponent: Any) -> TensorValue:
+    return _raised(ctx, self, exponent, power)
+
+
+@rule(aten.pow.Tensor_Scalar, platform="gpu")
+def pow_scalar_gpu(ctx: Context, self: TensorValue, exponent: Any) -> TensorValue:
+    return _raised(ctx, self, exponent, ops.pow)
+
+
+def _raised(ctx: Context, self: TensorValue, exponent: Any, power: Lowering) -> TensorValue:
     dtype = ctx.promoted(Promotion.BOOL_TO_LONG)
     x = cast(self, dtype)
     easy = EASY_POWERS.get(exponent) if isinstance(exponent, (int, float)) else None

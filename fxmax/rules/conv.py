@@ -1,6 +1,6 @@
 """Convolutions.
 
-float32 on the CPU is our kernel's (`conv_kernel.py`). The rest is MAX's, channels-last, its filter
+float32 on the CPU is our kernel's (`lib/conv_kernel.py`). The rest is MAX's, channels-last, its filter
 (…, C, F), which is made once, when a checkpoint is bound. A dilated convolution is padded before it: MAX's
 CPU kernel is wrong where it pads a dilated filter by more than half of its width (error 0.5 with 5 taps,
 dilation 2, padding 7).
@@ -23,6 +23,7 @@ from fxmax.core.context import Context, PendingWeight
 from fxmax.core.table import rule
 from fxmax.kernels.build import GEMM
 from fxmax.rules.fused_linear import ACTIVATIONS
+from fxmax.rules.lib.by_platform import by_platform
 from fxmax.rules.lib.conv_as_matmul import by_windows
 from fxmax.rules.lib.conv_kernel import Norm, Settings, by_kernel
 from fxmax.rules.lib.sizes import has_zero, take
@@ -67,15 +68,39 @@ def fused_conv(
     eps: float,
     act: str,
 ) -> TensorValue:
-    settings = _settings(weight, stride, padding, dilation, groups)
+    y = _convolution(ctx, input, weight, bias, _settings(weight, stride, padding, dilation, groups))
+    if running_mean is not None and running_var is not None:
+        y = by_statistics(ctx, y, norm_weight, norm_bias, running_mean, running_var, eps)
+    return ACTIVATIONS[act](y if residual is None else y + residual)
+
+
+@rule(torch.ops.fxmax.conv.default, platform="cpu", relays=("weight",), kernels=GEMM)
+def fused_conv_cpu(
+    ctx: Context,
+    input: TensorValue,
+    weight: Weight,
+    bias: TensorValue | None,
+    norm_weight: TensorValue | None,
+    norm_bias: TensorValue | None,
+    running_mean: TensorValue | None,
+    running_var: TensorValue | None,
+    residual: TensorValue | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    eps: float,
+    act: str,
+) -> TensorValue:
+    if not _has_kernel(ctx):
+        statistics = norm_weight, norm_bias, running_mean, running_var
+        settings = stride, padding, dilation, groups, eps, act
+        return fused_conv(ctx, input, weight, bias, *statistics, residual, *settings)
     norm = None
     if running_mean is not None and running_var is not None:
         norm = Norm(running_mean, running_var, norm_weight, norm_bias, eps)
-    if _ours(ctx):
-        return by_kernel(ctx, input, _filters(ctx, weight, settings), bias, settings, norm, residual, act)
-    y = _convolution(ctx, input, weight, bias, settings)
-    y = y if norm is None else by_statistics(ctx, y, norm.weight, norm.bias, norm.mean, norm.variance, eps)
-    return ACTIVATIONS[act](y if residual is None else y + residual)
+    given = _settings(weight, stride, padding, dilation, groups)
+    return by_kernel(ctx, input, _filters(ctx, weight, given), bias, given, norm, residual, act)
 
 
 @rule(aten.convolution.default, relays=("weight",), kernels=GEMM)
@@ -114,8 +139,9 @@ def _settings(
     return Settings(_each(stride, space), _each(padding, space), _each(dilation, space), groups)
 
 
-def _ours(ctx: Context) -> bool:
-    return ctx.fast(ctx.out.dtype) and not has_zero(ctx.out.shape)
+def _has_kernel(ctx: Context) -> bool:
+    """Whether the CPU's kernel makes this node's result."""
+    return ctx.out.dtype == DType.float32 and not has_zero(ctx.out.shape)
 
 
 def _convolution(
@@ -131,19 +157,17 @@ def _convolution(
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
     batched = input if input.rank == space + 2 else ops.unsqueeze(input, 0)
-    if _ours(ctx):
-        y = by_kernel(ctx, batched, _filters(ctx, weight, settings, reverse), bias, settings)
-    else:
-        filters = _filters(ctx, weight, settings, reverse, [*range(2, space + 2), 1, 0])
-        y = _channels_last(ctx, batched, filters, bias, settings)
+    y = _of_batch(ctx, batched, weight, bias, settings, reverse)
     return y if input.rank == space + 2 else ops.squeeze(y, 0)
 
 
-def _channels_last(
-    ctx: Context, x: TensorValue, filters: TensorValue, bias: TensorValue | None, settings: Settings
+@by_platform
+def _of_batch(
+    ctx: Context, x: TensorValue, weight: Weight, bias: TensorValue | None, settings: Settings, reverse: bool
 ) -> TensorValue:
-    """There and back."""
+    """Channels-last, there and back."""
     space = len(settings.stride)
+    filters = _filters(ctx, weight, settings, reverse, [*range(2, space + 2), 1, 0])
     if any(d > 1 and p > 0 for d, p in zip(settings.dilation, settings.padding, strict=True)):
         x = padded(ctx, x, [(0, 0), (0, 0), *((p, p) for p in settings.padding)], 0)
         settings = settings._replace(padding=[0] * space)
@@ -152,6 +176,16 @@ def _channels_last(
     return ops.permute(y, [0, space + 1, *range(1, space + 1)])
 
 
+@_of_batch.on("cpu")
+def _of_batch_cpu(
+    ctx: Context, x: TensorValue, weight: Weight, bias: TensorValue | None, settings: Settings, reverse: bool
+) -> TensorValue:
+    if not _has_kernel(ctx):
+        return _of_batch.general(ctx, x, weight, bias, settings, reverse)
+    return by_kernel(ctx, x, _filters(ctx, weight, settings, reverse), bias, settings)
+
+
+@by_platform
 def channels_last(
     ctx: Context,
     x: TensorValue,
@@ -160,19 +194,10 @@ def channels_last(
     settings: Settings,
     sizes: Sequence[Dim],
 ) -> TensorValue:
-    """MAX's own on the CPU, a product on a GPU.
+    """(batch, *spatial, channels) and filters (*taps, channels, features) → (batch, *sizes, features).
 
-    (batch, *spatial, channels) and filters (*taps, channels, features) → (batch, *sizes, features).
+    By MAX's kernel. One axis is W of two, H being 1: along H it takes ten times as long.
     """
-    if settings.groups == 1 and not ctx.device.is_cpu():
-        return by_windows(ctx, x, filters, bias, *settings[:3], sizes)
-    return _by_max(x, filters, bias, settings)
-
-
-def _by_max(
-    x: TensorValue, filters: TensorValue, bias: TensorValue | None, settings: Settings
-) -> TensorValue:
-    """MAX's kernel. One axis is W of two, H being 1: along H it takes ten times as long."""
     stride, padding, dilation, groups = settings
     space = len(stride)
     if space == 1:
@@ -187,6 +212,20 @@ def _by_max(
     }
     y = (ops.conv3d if space == 3 else ops.conv2d)(x, filters, **given)
     return ops.squeeze(y, 1) if space == 1 else y
+
+
+@channels_last.on("gpu")
+def _channels_last_gpu(
+    ctx: Context,
+    x: TensorValue,
+    filters: TensorValue,
+    bias: TensorValue | None,
+    settings: Settings,
+    sizes: Sequence[Dim],
+) -> TensorValue:
+    if settings.groups > 1:
+        return channels_last.general(ctx, x, filters, bias, settings, sizes)
+    return by_windows(ctx, x, filters, bias, *settings[:3], sizes)
 
 
 def _filters(

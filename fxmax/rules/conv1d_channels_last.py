@@ -12,7 +12,7 @@ from fxmax.core.table import rule
 from fxmax.kernels.build import GEMM
 from fxmax.kernels.packing import window_panels
 from fxmax.rules.conv import channels_last
-from fxmax.rules.fused_linear import ACTIVATIONS, as_is, fast
+from fxmax.rules.fused_linear import ACTIVATIONS, as_is, has_kernel
 from fxmax.rules.lib.conv_kernel import Settings
 
 
@@ -26,11 +26,24 @@ def conv1d(
     padding: int,
     act: str,
 ) -> TensorValue:
-    if not fast(ctx, weight):
-        last = [2, 1, 0]
-        filters = ctx.relaid(weight, "KCF", lambda w: w.permute(last), lambda w: ops.permute(w, last))
-        settings = Settings([stride], [padding], [1], 1)
-        return ACTIVATIONS[act](channels_last(ctx, input, filters, bias, settings, [ctx.out.shape[1]]))
+    last = [2, 1, 0]
+    filters = ctx.relaid(weight, "KCF", lambda w: w.permute(last), lambda w: ops.permute(w, last))
+    settings = Settings([stride], [padding], [1], 1)
+    return ACTIVATIONS[act](channels_last(ctx, input, filters, bias, settings, [ctx.out.shape[1]]))
+
+
+@rule(torch.ops.fxmax.conv1d.default, platform="cpu", relays=("weight",), kernels=GEMM)
+def conv1d_cpu(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | PendingWeight,
+    bias: TensorValue | None,
+    stride: int,
+    padding: int,
+    act: str,
+) -> TensorValue:
+    if not has_kernel(ctx, weight):
+        return conv1d(ctx, input, weight, bias, stride, padding, act)
     return ops.custom(
         "fxmax.conv1d",
         ctx.device,

@@ -1,6 +1,6 @@
 """The fused attentions that passes put in (`fxmax.fx.custom_ops`), on our Mojo kernel for float32 on the CPU.
 
-Elsewhere they are composed of MAX's own ops, or on a GPU left to MAX's flash attention.
+On a GPU one of them is left to MAX's flash attention; elsewhere they are composed of MAX's own ops.
 """
 
 from __future__ import annotations
@@ -31,20 +31,37 @@ FLASH_ROWS = 128  # of a tile of queries, or a multiple
 def attention(
     ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
 ) -> TensorValue:
-    factor = 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
-    empty = has_zero([*key.shape, *ctx.out.shape])
-    if ctx.device.is_cpu() and ctx.out.dtype == DType.float32 and not empty:
-        number = ops.constant(factor, DType.float32, device=ctx.device)
-        return ops.custom("fxmax.attention", ctx.device, [query, key, value, number], [ctx.out])[0].tensor
-    if has_flash(ctx, query, key, value) and not empty:
-        return _flash(ctx, query, key, value, factor)
     q, k, v = (ops.transpose(x, 1, 2) for x in (query, key, value))
-    scores = matmul(ctx, q * ctx.constant(factor, q.dtype), ops.transpose(k, -1, -2))
+    scores = matmul(ctx, q * ctx.constant(_factor(query, scale), q.dtype), ops.transpose(k, -1, -2))
     return cast(ops.transpose(matmul(ctx, ops.softmax(scores), v), 1, 2), ctx.out.dtype)
 
 
-def has_flash(ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue) -> bool:
-    """Whether MAX's GPU kernel takes these, (batch, seq, heads, dim).
+@rule(torch.ops.fxmax.attention.default, platform="cpu", kernels=GEMM)
+def attention_cpu(
+    ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
+) -> TensorValue:
+    if ctx.out.dtype != DType.float32 or has_zero([*key.shape, *ctx.out.shape]):
+        return attention(ctx, query, key, value, scale)
+    number = ops.constant(_factor(query, scale), DType.float32, device=ctx.device)
+    return ops.custom("fxmax.attention", ctx.device, [query, key, value, number], [ctx.out])[0].tensor
+
+
+@rule(torch.ops.fxmax.attention.default, platform="gpu", kernels=GEMM)
+def attention_gpu(
+    ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
+) -> TensorValue:
+    if not has_flash(query, key, value) or has_zero([*key.shape, *ctx.out.shape]):
+        return attention(ctx, query, key, value, scale)
+    return _flash(ctx, query, key, value, _factor(query, scale))
+
+
+def _factor(query: TensorValue, scale: float | None) -> float:
+    """What scores are multiplied by."""
+    return 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
+
+
+def has_flash(query: TensorValue, key: TensorValue, value: TensorValue) -> bool:
+    """Whether MAX's kernel for a GPU takes these, (batch, seq, heads, dim).
 
     In bfloat16 alone: it does not compile for float16 (no such wgmma in MAX 26.7), and rounds what is
     float32.
@@ -52,7 +69,7 @@ def has_flash(ctx: Context, query: TensorValue, key: TensorValue, value: TensorV
     widths = {x.shape[-1] for x in (query, key, value)}
     bfloat16 = {x.dtype for x in (query, key, value)} == {DType.bfloat16}
     fits = bfloat16 and len(widths) == 1 and int(widths.pop()) in FLASH_WIDTHS
-    return fits and not ctx.device.is_cpu() and is_static(query.shape[1])
+    return fits and is_static(query.shape[1])
 
 
 def _flash(
@@ -82,11 +99,23 @@ def heads_attention(
     is_causal: bool,
     scale: float | None,
 ) -> TensorValue:
-    if not ctx.device.is_cpu() or has_zero([*key.shape, *ctx.out.shape]):
-        shared = query.shape[1] != key.shape[1]
-        return scaled_dot_product_attention(ctx, query, key, value, attn_mask, 0.0, is_causal, scale, shared)
+    shared = query.shape[1] != key.shape[1]
+    return scaled_dot_product_attention(ctx, query, key, value, attn_mask, 0.0, is_causal, scale, shared)
+
+
+@rule(torch.ops.fxmax.heads_attention.default, platform="cpu", kernels=GEMM)
+def heads_attention_cpu(
+    ctx: Context,
+    query: TensorValue,
+    key: TensorValue,
+    value: TensorValue,
+    attn_mask: TensorValue | None,
+    is_causal: bool,
+    scale: float | None,
+) -> TensorValue:
+    if has_zero([*key.shape, *ctx.out.shape]):
+        return heads_attention(ctx, query, key, value, attn_mask, is_causal, scale)
     width = int(query.shape[-1])
-    factor = 1 / math.sqrt(width) if scale is None else scale
     whole = width % VECTOR == 0 and value.shape[-1] == width
     if attn_mask is None:
         mask = ctx.full(0, [1, 1, 1, 1], DType.float32)
@@ -96,7 +125,7 @@ def heads_attention(
     return ops.custom(
         "fxmax.heads_attention",
         ctx.device,
-        [query, key, value, mask, ops.constant(factor, DType.float32, device=ctx.device)],
+        [query, key, value, mask, ops.constant(_factor(query, scale), DType.float32, device=ctx.device)],
         [ctx.out],
         parameters={
             "dim": width if whole else 0,

@@ -1,7 +1,7 @@
 """The fused ops that passes put in (`fxmax.fx.custom_ops`), on our Mojo kernels where those apply.
 
 The kernels are for float32 on the CPU with a weight bound from outside, which is packed in panels
-once, when a checkpoint is bound. Everything else is composed of MAX's own ops.
+once, when a checkpoint is bound. Everything else is composed of MAX's own ops, by the general rules.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from fxmax.core.table import rule
 from fxmax.kernels.build import GEMM
 from fxmax.kernels.packing import panels, strassen_panels
 from fxmax.rules.activation import hardswish, relu, relu6
+from fxmax.rules.lib.matmul_kernel import row_products as by_kernel
 from fxmax.rules.lib.sizes import has_zero
-from fxmax.rules.matmul import by_rows, product
+from fxmax.rules.matmul import has_row_kernel, product
 
 ACTIVATIONS: dict[str, Callable[[TensorValue], TensorValue]] = {
     "": lambda x: x,
@@ -32,9 +33,10 @@ ACTIVATIONS: dict[str, Callable[[TensorValue], TensorValue]] = {
 }
 
 
-def fast(ctx: Context, weight: TensorValue | PendingWeight) -> bool:
-    """Whether the kernels can make this node's result."""
-    return ctx.fast(ctx.out.dtype) and isinstance(weight, PendingWeight) and not has_zero(ctx.out.shape)
+def has_kernel(ctx: Context, weight: TensorValue | PendingWeight) -> bool:
+    """Whether the CPU's kernels make this node's result."""
+    bound = isinstance(weight, PendingWeight)
+    return bound and ctx.out.dtype == DType.float32 and not has_zero(ctx.out.shape)
 
 
 @rule(torch.ops.fxmax.linear.default, relays=("weight",), kernels=GEMM)
@@ -47,11 +49,24 @@ def linear(
     act: str,
     strassen: bool,
 ) -> TensorValue:
-    if not fast(ctx, weight) or has_zero([input.shape[-1]]):
-        filters = ctx.relaid(weight, "", lambda w: w, as_is)
-        y = product(ctx, input, ops.transpose(filters, 0, 1))
-        y = ACTIVATIONS[act](y if bias is None else y + bias)
-        return y if residual is None else y + residual
+    filters = ctx.relaid(weight, "", lambda w: w, as_is)
+    y = product(ctx, input, ops.transpose(filters, 0, 1))
+    y = ACTIVATIONS[act](y if bias is None else y + bias)
+    return y if residual is None else y + residual
+
+
+@rule(torch.ops.fxmax.linear.default, platform="cpu", relays=("weight",), kernels=GEMM)
+def linear_cpu(
+    ctx: Context,
+    input: TensorValue,
+    weight: TensorValue | PendingWeight,
+    bias: TensorValue | None,
+    residual: TensorValue | None,
+    act: str,
+    strassen: bool,
+) -> TensorValue:
+    if not has_kernel(ctx, weight) or has_zero([input.shape[-1]]):
+        return linear(ctx, input, weight, bias, residual, act, strassen)
     if strassen:
         packed = ctx.relaid(weight, "strassen panels", strassen_panels, as_is, DType.float32)
         return _call(ctx, "fxmax.strassen", input, [packed], bias, residual, act)
@@ -112,4 +127,9 @@ def as_is(x: TensorValue) -> TensorValue:
 
 @rule(torch.ops.fxmax.row_products.default, kernels=GEMM)
 def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
-    return by_rows(ctx, a, b)
+    return product(ctx, a, ops.transpose(b, -1, -2))
+
+
+@rule(torch.ops.fxmax.row_products.default, platform="cpu", kernels=GEMM)
+def row_products_cpu(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
+    return by_kernel(ctx, a, b) if has_row_kernel(ctx, a) else row_products(ctx, a, b)

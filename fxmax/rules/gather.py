@@ -13,6 +13,7 @@ from fxmax.core.context import Context
 from fxmax.core.table import rule
 from fxmax.kernels.build import ROWS
 from fxmax.rules.data_dependent import unmasked
+from fxmax.rules.lib.by_platform import by_platform
 from fxmax.rules.lib.sizes import has_zero, is_static, product_of, take
 from fxmax.rules.lib.values import axis, broadcast_shape, cast
 
@@ -42,6 +43,7 @@ def index_select(ctx: Context, self: TensorValue, dim: int, index: TensorValue) 
     return ops.reshape(gathered(ctx, self, index, axis(dim, self.rank)), ctx.out.shape)
 
 
+@by_platform
 def gathered(ctx: Context, x: TensorValue, index: TensorValue, dim: int) -> TensorValue:
     """Slices of `x` by an index of any rank, none of it negative.
 
@@ -49,8 +51,13 @@ def gathered(ctx: Context, x: TensorValue, index: TensorValue, dim: int) -> Tens
     """
     shape = [*x.shape[:dim], *index.shape, *x.shape[dim + 1 :]]
     places = ops.reshape(index, [product_of(index.shape)])  # MAX's gather compiles for none of rank 0
-    if not ctx.own_kernels:
-        return ops.reshape(ops.gather(x, places, dim), shape)
+    return ops.reshape(ops.gather(x, places, dim), shape)
+
+
+@gathered.on("cpu")
+def _taken(ctx: Context, x: TensorValue, index: TensorValue, dim: int) -> TensorValue:
+    shape = [*x.shape[:dim], *index.shape, *x.shape[dim + 1 :]]
+    places = ops.reshape(index, [product_of(index.shape)])
     slices = ops.reshape(x, [product_of(x.shape[:dim]), x.shape[dim], product_of(x.shape[dim + 1 :])])
     result = TensorType(x.dtype, [slices.shape[0], places.shape[0], slices.shape[2]], ctx.device)
     found = ops.custom("fxmax.take", ctx.device, [slices, places], [result])[0].tensor

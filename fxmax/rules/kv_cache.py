@@ -1,6 +1,7 @@
 """The fused ops of a decoder's caches (`fxmax.fx.custom_ops`): read where they lie, and written in place.
 
-The kernels are the CPU's. Elsewhere, and for what they don't take, it is composed of MAX's own ops.
+The kernels are the CPU's. Elsewhere, and for what they don't take, the general rules compose it of MAX's
+own ops.
 """
 
 from __future__ import annotations
@@ -35,18 +36,8 @@ def cached_attention(
     keys: Any,
     scale: float | None,
 ) -> TensorValue:
-    width = int(query.shape[-1])
-    factor = 1 / math.sqrt(width) if scale is None else scale
+    factor = 1 / math.sqrt(int(query.shape[-1])) if scale is None else scale
     used = key.shape[-2] if keys is None else Dim(keys)
-    if ctx.device.is_cpu() and width % VECTOR == 0 and not has_zero([*key.shape, used, *ctx.out.shape]):
-        last = [ctx.size_tensor(used), ops.constant(factor, DType.float32, device=ctx.device)]
-        if (buffers := _buffers(ctx, key, value)) is not None:
-            name, inputs, call = "fxmax.buffer_attention", [query, *buffers, *last], ops.inplace_custom
-        else:
-            none = ctx.full(0, [1], DType.float32)
-            k, v = ([x, none if s is None else s] for x, s in ((key, key_scales), (value, value_scales)))
-            name, inputs, call = "fxmax.cached_attention", [query, *k, *v, *last], ops.custom
-        return call(name, ctx.device, inputs, [ctx.out], parameters={"dim": width})[0].tensor
     k, v = (
         (x if scales is None else ops.cast(x, query.dtype) * scales)
         for x, scales in ((key, key_scales), (value, value_scales))
@@ -57,6 +48,32 @@ def cached_attention(
     return matmul(ctx, ops.softmax(scores), v)
 
 
+@rule(torch.ops.fxmax.cached_attention.default, platform="cpu", kernels=GEMM)
+def cached_attention_cpu(
+    ctx: Context,
+    query: TensorValue,
+    key: TensorValue,
+    key_scales: TensorValue | None,
+    value: TensorValue,
+    value_scales: TensorValue | None,
+    keys: Any,
+    scale: float | None,
+) -> TensorValue:
+    width = int(query.shape[-1])
+    used = key.shape[-2] if keys is None else Dim(keys)
+    if width % VECTOR or has_zero([*key.shape, used, *ctx.out.shape]):
+        return cached_attention(ctx, query, key, key_scales, value, value_scales, keys, scale)
+    factor = 1 / math.sqrt(width) if scale is None else scale
+    last = [ctx.size_tensor(used), ops.constant(factor, DType.float32, device=ctx.device)]
+    if (buffers := _buffers(ctx, key, value)) is not None:
+        name, inputs, call = "fxmax.buffer_attention", [query, *buffers, *last], ops.inplace_custom
+    else:
+        none = ctx.full(0, [1], DType.float32)
+        k, v = ([x, none if s is None else s] for x, s in ((key, key_scales), (value, value_scales)))
+        name, inputs, call = "fxmax.cached_attention", [query, *k, *v, *last], ops.custom
+    return call(name, ctx.device, inputs, [ctx.out], parameters={"dim": width})[0].tensor
+
+
 def _buffers(ctx: Context, key: TensorValue, value: TensorValue) -> list[BufferValue] | None:
     """The mutable inputs that hold both, where they do: read there, since MAX would copy them."""
     found = [ctx.buffer(x) for x in (key, value)]
@@ -64,8 +81,15 @@ def _buffers(ctx: Context, key: TensorValue, value: TensorValue) -> list[BufferV
     return held if len(held) == 2 else None
 
 
-@rule(torch.ops.fxmax.write_places.default, kernels=BUFFERS)
+@rule(torch.ops.fxmax.write_places.default)
 def write_places(ctx: Context, self: TensorValue, src: TensorValue, dim: int, first: Any) -> TensorValue:
+    at = axis(dim, self.rank)
+    start = from_front(ctx, "first", first, self.shape[at])
+    return written(ctx, self, src, at, start, src.shape[at], 1)
+
+
+@rule(torch.ops.fxmax.write_places.default, platform="cpu", kernels=BUFFERS)
+def write_places_cpu(ctx: Context, self: TensorValue, src: TensorValue, dim: int, first: Any) -> TensorValue:
     at = axis(dim, self.rank)
     start = from_front(ctx, "first", first, self.shape[at])
 
@@ -73,6 +97,5 @@ def write_places(ctx: Context, self: TensorValue, src: TensorValue, dim: int, fi
         place = ctx.constant(int(start), DType.int64) if is_static(start) else ctx.size_tensor(start)
         ops.inplace_custom("fxmax.store_places", ctx.device, [buffer, src, place], parameters={"axis": at})
 
-    ours = ctx.device.is_cpu() and not has_zero(src.shape)
-    stored = ctx.stored(self, write) if ours else None
-    return written(ctx, self, src, at, start, src.shape[at], 1) if stored is None else stored
+    stored = None if has_zero(src.shape) else ctx.stored(self, write)
+    return write_places(ctx, self, src, dim, first) if stored is None else stored

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from max.dtype import DType
 from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
@@ -21,7 +22,17 @@ aten = torch.ops.aten
 @rule(aten.linear.default, kernels=GEMM)
 def linear(ctx: Context, input: TensorValue, weight: TensorValue, bias: TensorValue | None) -> TensorValue:
     # A 1-d weight makes one feature, and takes it away again.
-    y = by_rows(ctx, input, weight) if weight.rank == 2 else product(ctx, input, weight)
+    y = product(ctx, input, ops.transpose(weight, 0, 1) if weight.rank == 2 else weight)
+    return y if bias is None else y + bias
+
+
+@rule(aten.linear.default, platform="cpu", kernels=GEMM)
+def linear_cpu(
+    ctx: Context, input: TensorValue, weight: TensorValue, bias: TensorValue | None
+) -> TensorValue:
+    if weight.rank != 2 or not has_row_kernel(ctx, input):
+        return linear(ctx, input, weight, bias)
+    y = row_products(ctx, input, weight)
     return y if bias is None else y + bias
 
 
@@ -79,11 +90,9 @@ def _plus_product(
     return y + (self if beta == 1 else self * tensor(ctx, beta, dtype))
 
 
-def by_rows(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
-    """`a` by the rows of `b`, which is a matrix or has the batches of `a`."""
-    if not ctx.fast(ctx.out.dtype) or has_zero([a.shape[-1], *ctx.out.shape]):
-        return product(ctx, a, ops.transpose(b, -1, -2))
-    return row_products(ctx, a, b)
+def has_row_kernel(ctx: Context, a: TensorValue) -> bool:
+    """Whether the CPU's kernel makes this node's result of `a` and the rows of something."""
+    return ctx.out.dtype == DType.float32 and not has_zero([a.shape[-1], *ctx.out.shape])
 
 
 def product(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:

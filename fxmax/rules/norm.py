@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from max.graph import TensorValue, ops
+from max.dtype import DType
+from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
@@ -19,7 +20,7 @@ from fxmax.rules.reduce import keepdim
 aten = torch.ops.aten
 
 
-@rule(aten.layer_norm.default, kernels=ROWS)
+@rule(aten.layer_norm.default)
 def layer_norm(
     ctx: Context,
     input: TensorValue,
@@ -31,20 +32,44 @@ def layer_norm(
 ) -> TensorValue:
     if has_zero(input.shape):
         return input
-    own = ctx.fast(input.dtype)
-    if eps <= 0 and not own:  # torch takes any, MAX none but positive ones
+    if eps <= 0:  # torch takes any, MAX none but positive ones
         return _layer_norm(ctx, input, normalized_shape, weight, bias, eps)[0]
-    size = product_of(normalized_shape)
-    gamma = ctx.full(1, [size], input.dtype) if weight is None else ops.reshape(weight, [size])
-    beta = ctx.full(0, [size], input.dtype) if bias is None else ops.reshape(bias, [size])
-    lead = list(input.shape)[: input.rank - len(normalized_shape)]
-    if not own:
-        rows = ops.reshape(input, [*lead, size])
-        return ops.reshape(ops.layer_norm(rows, gamma, beta, eps), ctx.out.shape)
-    rows = ops.reshape(input, [product_of(lead), size])
+    lead, gamma, beta = _affine_rows(ctx, input, normalized_shape, weight, bias)
+    rows = ops.reshape(input, [*lead, gamma.shape[0]])
+    return ops.reshape(ops.layer_norm(rows, gamma, beta, eps), ctx.out.shape)
+
+
+@rule(aten.layer_norm.default, platform="cpu", kernels=ROWS)
+def layer_norm_cpu(
+    ctx: Context,
+    input: TensorValue,
+    normalized_shape: Sequence[Any],
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+    eps: float,
+    cudnn_enable: bool,
+) -> TensorValue:
+    if input.dtype != DType.float32 or has_zero(input.shape):
+        return layer_norm(ctx, input, normalized_shape, weight, bias, eps, cudnn_enable)
+    lead, gamma, beta = _affine_rows(ctx, input, normalized_shape, weight, bias)
+    rows = ops.reshape(input, [product_of(lead), gamma.shape[0]])
     epsilon = ctx.constant(eps, input.dtype)
     y = ops.custom("fxmax.layer_norm", ctx.device, [rows, gamma, beta, epsilon], [rows.type])[0].tensor
     return ops.reshape(y, ctx.out.shape)
+
+
+def _affine_rows(
+    ctx: Context,
+    x: TensorValue,
+    normalized_shape: Sequence[Any],
+    weight: TensorValue | None,
+    bias: TensorValue | None,
+) -> tuple[list[Dim], TensorValue, TensorValue]:
+    """The axes before the normalized ones, and weight and bias as vectors: 1 and 0 where there is none."""
+    size = product_of(normalized_shape)
+    gamma = ctx.full(1, [size], x.dtype) if weight is None else ops.reshape(weight, [size])
+    beta = ctx.full(0, [size], x.dtype) if bias is None else ops.reshape(bias, [size])
+    return list(x.shape)[: x.rank - len(normalized_shape)], gamma, beta
 
 
 @rule(aten.native_layer_norm.default)

@@ -18,7 +18,6 @@ from fxmax.core.context import Context
 from fxmax.core.table import rule
 from fxmax.kernels.build import WINDOWS
 from fxmax.rules.lib.sizes import has_zero, product_of
-from fxmax.support.signals import HostOnly
 
 aten = torch.ops.aten
 SPACE: dict[Any, int] = {
@@ -34,6 +33,7 @@ ADAPTIVE = [0, 1, 0, 1]  # an axis whose windows the sizes decide
 @rule(
     aten.max_pool2d_with_indices.default,
     aten.max_pool3d_with_indices.default,
+    platform="cpu",
     kernels=WINDOWS,
 )
 def max_pool(
@@ -48,12 +48,12 @@ def max_pool(
     return _pooled(ctx, "max_pool", self, _axes(ctx, kernel_size, stride, padding, dilation), ctx.out)
 
 
-@rule(aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default, kernels=WINDOWS)
+@rule(aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default, platform="cpu", kernels=WINDOWS)
 def adaptive_max_pool(ctx: Context, self: TensorValue, output_size: Sequence[Any]) -> list[TensorValue]:
     return _pooled(ctx, "max_pool", self, [ADAPTIVE] * len(output_size), ctx.out)
 
 
-@rule(aten.avg_pool1d.default, kernels=WINDOWS)
+@rule(aten.avg_pool1d.default, platform="cpu", kernels=WINDOWS)
 def avg_pool1d(
     ctx: Context,
     self: TensorValue,
@@ -66,7 +66,7 @@ def avg_pool1d(
     return _averaged(ctx, self, _axes(ctx, kernel_size, stride, padding, [1]), count_include_pad)
 
 
-@rule(aten.avg_pool2d.default, aten.avg_pool3d.default, kernels=WINDOWS)
+@rule(aten.avg_pool2d.default, aten.avg_pool3d.default, platform="cpu", kernels=WINDOWS)
 def avg_pool(
     ctx: Context,
     self: TensorValue,
@@ -81,7 +81,7 @@ def avg_pool(
     return _averaged(ctx, self, axes, count_include_pad, divisor_override)
 
 
-@rule(aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default, kernels=WINDOWS)
+@rule(aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default, platform="cpu", kernels=WINDOWS)
 def adaptive_avg_pool(ctx: Context, self: TensorValue, output_size: Sequence[Any]) -> TensorValue:
     return _averaged(ctx, self, [ADAPTIVE] * len(output_size), False)
 
@@ -102,8 +102,6 @@ def _pooled(
     more: Sequence[int] = (0, 0),
 ) -> list[TensorValue]:
     """The kernel's results, in torch's shapes; each of `axes` is kernel, stride, padding, dilation."""
-    if not ctx.device.is_cpu():
-        raise HostOnly
     if has_zero(outs[0].shape):
         return [ctx.full(0, out.shape, out.dtype) for out in outs]
     space = len(axes)

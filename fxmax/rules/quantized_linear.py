@@ -52,7 +52,7 @@ def quantized(
     private = RuleTable(parent=table)
     target = torch.ops.fxmax.linear.default
     fn = _linear(dynamic=dtype == "int8_dynamic")
-    private.rule(target, override=True, relays=("weight",), kernels=GEMM, builtin=True)(fn)
+    private.rule(target, platform="cpu", override=True, relays=("weight",), kernels=GEMM, builtin=True)(fn)
     return private
 
 
@@ -69,7 +69,7 @@ def _linear(dynamic: bool) -> RuleFn:
         act: str,
         strassen: bool,
     ) -> TensorValue:
-        if not fused.fast(ctx, weight) or has_zero([input.shape[-1]]):
+        if not fused.has_kernel(ctx, weight) or has_zero([input.shape[-1]]):
             return fused.linear(ctx, input, weight, bias, residual, act, strassen)
         scale = ctx.relaid(weight, INT8_SCALES, scales, _never, DType.float32)
         packed = ctx.relaid(weight, layout, pack, _never, DType.int8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from max.dtype import DType
-from max.graph import BufferValue, TensorValue, ops
+from max.graph import BufferValue, DeviceRef, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
@@ -16,7 +16,7 @@ from fxmax.rules.data_dependent import unmasked
 from fxmax.rules.gather import advanced, joined, wrapped
 from fxmax.rules.lib.promotion import is_nan, scalar
 from fxmax.rules.lib.sizes import has_zero, is_static, take
-from fxmax.rules.lib.values import axis, broadcast, cast, number
+from fxmax.rules.lib.values import axis, broadcast, cast, number, on_device
 from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
@@ -171,9 +171,7 @@ def _is_one(index: TensorValue) -> bool:
 
 def _store_row(ctx: Context, buffer: BufferValue, at: int, index: TensorValue, values: TensorValue) -> None:
     """Write one place of one axis of the buffer."""
-    place = ops.reshape(wrapped(ctx, index, buffer.shape[at]), [])
-    if not ctx.device.is_cpu():
-        place = place.to(type(ctx.device).CPU())
+    place = on_device(ops.reshape(wrapped(ctx, index, buffer.shape[at]), []), DeviceRef.CPU())
     shape = [*buffer.shape[:at], 1, *buffer.shape[at + 1 :]]
     row = values if values.rank == len(shape) else ops.reshape(values, shape)
     whole: list[Any] = [slice(None)] * len(buffer.shape)

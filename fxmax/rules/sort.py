@@ -19,7 +19,6 @@ from fxmax.rules.creation import filled
 from fxmax.rules.lib.promotion import is_nan
 from fxmax.rules.lib.values import axis, cast, static
 from fxmax.rules.reduce import is_empty
-from fxmax.support.signals import HostOnly
 
 aten = torch.ops.aten
 
@@ -28,8 +27,6 @@ class Rows:
     """`x` as a matrix whose rows run along `dim`, the way to call a row kernel and to come back."""
 
     def __init__(self, x: TensorValue, dim: int | None) -> None:
-        if not x.device.is_cpu():
-            raise HostOnly
         self.dtype = x.dtype
         if dim is None or x.rank == 0:
             x, dim = x.reshape([-1] if x.rank else [1]), 0
@@ -83,22 +80,22 @@ def _place(ctx: Context, x: TensorValue, dim: int | None, largest: bool) -> Tens
     return _extremum(x, dim, [ctx.out.cast(x.dtype), ctx.out], largest)[1]
 
 
-@rule(aten.argmax.default, kernels=ROWS)
+@rule(aten.argmax.default, platform="cpu", kernels=ROWS)
 def argmax(ctx: Context, self: TensorValue, dim: int | None, keepdim: bool) -> TensorValue:
     return _place(ctx, self, dim, True)
 
 
-@rule(aten.argmin.default, kernels=ROWS)
+@rule(aten.argmin.default, platform="cpu", kernels=ROWS)
 def argmin(ctx: Context, self: TensorValue, dim: int | None, keepdim: bool) -> TensorValue:
     return _place(ctx, self, dim, False)
 
 
-@rule(aten.max.dim, kernels=ROWS)
+@rule(aten.max.dim, platform="cpu", kernels=ROWS)
 def max_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[TensorValue]:
     return _nothing(ctx) if is_empty(self) else _extremum(self, dim, ctx.out, True)
 
 
-@rule(aten.min.dim, kernels=ROWS)
+@rule(aten.min.dim, platform="cpu", kernels=ROWS)
 def min_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[TensorValue]:
     return _nothing(ctx) if is_empty(self) else _extremum(self, dim, ctx.out, False)
 
@@ -117,28 +114,28 @@ def _sorted(ctx: Context, x: TensorValue, dim: int, descending: bool, take: slic
     return rows.back(values, ctx.out[0]), rows.back(indices, ctx.out[1])
 
 
-@rule(aten.sort.default, kernels=ROWS)
+@rule(aten.sort.default, platform="cpu", kernels=ROWS)
 def sort(ctx: Context, self: TensorValue, dim: int, descending: bool) -> Any:
     return _sorted(ctx, self, dim, descending)
 
 
-@rule(aten.sort.stable, kernels=ROWS)
+@rule(aten.sort.stable, platform="cpu", kernels=ROWS)
 def sort_stable(ctx: Context, self: TensorValue, stable: bool | None, dim: int, descending: bool) -> Any:
     return _sorted(ctx, self, dim, descending)
 
 
-@rule(aten.topk.default, kernels=ROWS)
+@rule(aten.topk.default, platform="cpu", kernels=ROWS)
 def topk(ctx: Context, self: TensorValue, k: Any, dim: int, largest: bool, sorted: bool) -> Any:
     return _sorted(ctx, self, dim, largest, slice(0, static(k, "k")))
 
 
-@rule(aten.kthvalue.default, kernels=ROWS)
+@rule(aten.kthvalue.default, platform="cpu", kernels=ROWS)
 def kthvalue(ctx: Context, self: TensorValue, k: Any, dim: int, keepdim: bool) -> Any:
     k = static(k, "k")
     return _sorted(ctx, self, dim, False, slice(k - 1, k))
 
 
-@rule(aten.median.dim, kernels=ROWS)
+@rule(aten.median.dim, platform="cpu", kernels=ROWS)
 def median(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Any:
     """The lower of the two middle values; the first NaN where there is one."""
     if is_empty(self):
@@ -149,7 +146,7 @@ def median(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Any:
     return [ops.where(is_nan(top[0]), t, m) for t, m in zip(top, middle, strict=True)]
 
 
-@rule(aten.median.default, kernels=ROWS)
+@rule(aten.median.default, platform="cpu", kernels=ROWS)
 def median_all(ctx: Context, self: TensorValue) -> TensorValue:
     rows = Rows(self, None)
     size = static(rows.size, "the number of values")
@@ -174,22 +171,22 @@ def _running(ctx: Context, x: TensorValue, dim: int, largest: bool) -> list[Tens
     return [rows.back(r, out) for r, out in zip(results, ctx.out, strict=True)]
 
 
-@rule(aten.cummax.default, kernels=ROWS)
+@rule(aten.cummax.default, platform="cpu", kernels=ROWS)
 def cummax(ctx: Context, self: TensorValue, dim: int) -> list[TensorValue]:
     return _running(ctx, self, dim, True)
 
 
-@rule(aten.cummin.default, kernels=ROWS)
+@rule(aten.cummin.default, platform="cpu", kernels=ROWS)
 def cummin(ctx: Context, self: TensorValue, dim: int) -> list[TensorValue]:
     return _running(ctx, self, dim, False)
 
 
-@rule(aten.cumprod.default, kernels=ROWS)
+@rule(aten.cumprod.default, platform="cpu", kernels=ROWS)
 def cumprod(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
     return _scan(ctx, "cumprod", self, dim)
 
 
-@rule(aten.logcumsumexp.default, kernels=ROWS)
+@rule(aten.logcumsumexp.default, platform="cpu", kernels=ROWS)
 def logcumsumexp(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
     return _scan(ctx, "logcumsumexp", self, dim)
 

@@ -64,6 +64,7 @@ elementwise(
     },
     Promotion.INT_TO_FLOAT,
     kernels=ELEMENTWISE,
+    platform="cpu",
 )
 
 

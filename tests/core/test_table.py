@@ -43,6 +43,67 @@ def test_a_second_registration_needs_override() -> None:
     assert table[aten.relu.default].fn(None, 1) is None
 
 
+def rules(table: RuleTable, op: torch._ops.OpOverload = aten.relu.default) -> list[str | None]:
+    """What the rule for the CPU, for a GPU and for neither returns."""
+    found = [table.lookup(op, platform) for platform in ("cpu", "gpu", None)]
+    return [rule.fn(None, None) if rule else None for rule in found]
+
+
+def returning(text: str):
+    return lambda ctx, self: text
+
+
+def test_a_rule_of_one_platform_is_taken_there() -> None:
+    table = RuleTable()
+    table.rule(aten.relu.default)(returning("any"))
+    assert rules(table) == ["any", "any", "any"]
+    table.rule(aten.relu.default, platform="cpu")(returning("cpu"))
+    assert rules(table) == ["cpu", "any", "any"]
+    table.rule(aten.relu.default, platform="gpu")(returning("gpu"))
+    assert rules(table) == ["cpu", "gpu", "any"]
+    assert [rule.platform for rule in table.rules_of(aten.relu.default)] == [None, "cpu", "gpu"]
+    assert table[aten.relu.default].platform == "cpu"
+    assert list(table) == [aten.relu.default]
+
+
+def test_what_has_the_cpus_rule_alone_has_it_on_a_gpu_too() -> None:
+    """It runs on the host there. Nothing lowers on the CPU what has a GPU's rule alone."""
+    table = RuleTable()
+    table.rule(aten.relu.default, platform="cpu")(returning("cpu"))
+    assert rules(table) == ["cpu", "cpu", "cpu"]
+    table.rule(aten.cos.default, platform="gpu")(returning("gpu"))
+    assert rules(table, aten.cos.default) == [None, "gpu", None]
+    assert table[aten.cos.default].platform == "gpu"
+
+
+def test_the_general_rule_comes_before_those_of_one_platform() -> None:
+    table = RuleTable()
+    table.rule(aten.relu.default, platform="cpu")(returning("cpu"))
+    with pytest.raises(RuleError, match=r"has a rule already, at .*test_table.py:\d+ \[cpu\]"):
+        table.rule(aten.relu.default)(returning("any"))
+    with pytest.raises(RuleError, match="has a rule already"):
+        table.rule(aten.relu.default, platform="cpu")(returning("another"))
+    with pytest.raises(RuleError, match="platform='tpu'"):
+        table.rule(aten.relu.default, platform="tpu")
+
+
+def test_an_override_is_of_all_platforms_or_of_one() -> None:
+    table = RuleTable()
+    table.rule(aten.relu.default)(returning("any"))
+    table.rule(aten.relu.default, platform="cpu")(returning("cpu"))
+    with table.override(aten.relu.default, returning("gpu"), platform="gpu"):
+        assert rules(table) == ["cpu", "gpu", "any"]
+        with table.override(aten.relu.default, None, platform="cpu"):
+            assert rules(table) == ["any", "gpu", "any"]
+        with table.override(aten.relu.default, returning("mine")):
+            assert rules(table) == ["mine", "mine", "mine"]
+    assert rules(table) == ["cpu", "any", "any"]
+    table.rule(aten.relu.default, platform="cpu", override=True)(returning("new"))
+    assert rules(table) == ["new", "any", "any"]
+    table.rule(aten.relu.default, override=True)(returning("mine"))
+    assert rules(table) == ["mine", "mine", "mine"]
+
+
 def test_keys_are_overloads() -> None:
     with pytest.raises(RuleError, match="not an overload"):
         RuleTable().rule(aten.relu)(lambda ctx, self: self)

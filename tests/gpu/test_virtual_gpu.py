@@ -6,6 +6,7 @@ Every compile is in a process of its own, since the device that it pretends is t
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -26,6 +27,29 @@ class Ordered(torch.nn.Module):
 report = fxmax.explain(Ordered(), (torch.ones(2, 3),), device="gpu", quiet=True)
 assert not report.gaps, str(report)
 print(report)
+"""
+EACH = """
+import json
+
+class Ops(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.conv = torch.nn.LayerNorm(4), torch.nn.Conv2d(1, 2, 3)
+
+    def forward(self, x):
+        n = self.norm(x)
+        y = self.conv(n[None, None]).relu()
+        return n, y, x.cos(), x @ x, x.sort(-1), x.pow(0.3), torch.atan2(x, x), torch.fmod(x, x)
+
+taken = {}
+aten = torch.ops.aten
+table = fxmax.RuleTable(parent=fxmax.default_table())
+with table.override(aten.cos.default, lambda ctx, self: self, platform="gpu"):
+    for device in ("cpu", "gpu"):
+        report = fxmax.explain(Ops().eval(), (torch.ones(4, 4),), device=device, table=table, quiet=True)
+        assert not report.gaps, str(report)
+        taken[device] = {n.op: n.rule for n in report.nodes if n.rule}
+print(json.dumps(taken))
 """
 QUERIES = """
 class Attention(torch.nn.Module):
@@ -66,6 +90,31 @@ def test_what_the_gpu_has_no_kernel_for_runs_on_the_host_and_is_named():
     [note] = [line for line in on_an_h100(WALK).splitlines() if "on the host" in line]
     for op in ("argmax", "fmod", "sort", "atan2"):
         assert f"aten.{op}" in note
+
+
+def test_each_platform_has_its_own_rules():
+    """One walk for each: a platform's rule, the general one, or the CPU's on a GPU's host."""
+    taken = json.loads(on_an_h100(EACH))
+    kinds = {op: [_kind(taken[device][op]) for device in ("cpu", "gpu")] for op in taken["cpu"]}
+    kinds = {op.split(".")[1]: kind for op, kind in kinds.items()}
+    assert {op: kinds[op] for op in EXPECTED} == EXPECTED
+
+
+EXPECTED = {
+    "layer_norm": ["cpu", "any"],
+    "conv": ["cpu", "any"],
+    "cos": ["any", "gpu"],
+    "matmul": ["any", "any"],  # `rules/lib/matmul.py` chooses
+    "sort": ["cpu", "cpu"],
+    "pow": ["any", "gpu"],
+    "atan2": ["cpu", "cpu"],
+    "fmod": ["any", "any"],  # floats, that the GPU's rule leaves to the host
+}
+
+
+def _kind(rule: str) -> str:
+    """`cpu` of `rules/sort.py:20 [cpu]`."""
+    return rule.partition("[")[2].rstrip("]") or "any"
 
 
 def test_flash_attention_has_whole_tiles_of_queries():

@@ -119,6 +119,13 @@ def test_a_rule_of_your_own_is_not_passed_over() -> None:
     assert "test_registry.py:" in why
 
 
+def test_a_rule_of_your_own_for_one_platform_is_not_passed_over_either() -> None:
+    table = fxmax.RuleTable(parent=fxmax.default_table())
+    table.rule(aten.linear.default, platform="gpu")(lambda ctx, input, weight, bias: input)
+    seen = rewritten(Residual(), torch.randn(3, 6), table=table)
+    assert seen.ops.count("aten.linear.default") == 2
+
+
 def test_a_rule_of_your_own_for_what_follows_leaves_the_rest_fused() -> None:
     table = with_rule(aten.gelu.default, lambda ctx, self, approximate: self)
     seen = rewritten(Residual(), torch.randn(3, 6), table=table)

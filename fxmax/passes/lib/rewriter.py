@@ -86,9 +86,8 @@ class Rewriter:
     def _yours(self, node: Node) -> str:
         if not isinstance(node.target, OpOverload) or node.target not in self._replaces:
             return ""
-        rule = self._table.get(node.target)
-        own = rule is None or rule.builtin
-        return "" if own else f"{node.target} has a rule of your own, at {rule.where}"  # type: ignore[union-attr]
+        yours = (rule for rule in self._table.rules_of(node.target) if not rule.builtin)
+        return next((f"{node.target} has a rule of your own, at {rule.where}" for rule in yours), "")
 
     def replace(self, node: Node, new: Node, *absorbed: Node) -> None:
         """Let `new` stand for `node`, and for `absorbed`, which nothing reads any more, latest first."""

@@ -16,15 +16,25 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from fxmax.core.context import Context
+from fxmax.rules.lib.by_platform import by_platform
 from fxmax.rules.lib.matmul_kernel import products
 
 
+@by_platform
 def matmul(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
     """a (…, m, k) @ b (…, k, n), batches broadcasting. A rule that calls this has `kernels=GEMM`."""
-    if ctx.fast(a.dtype):
-        return products(ctx, a, b)
-    if ctx.device.is_cpu() or a.dtype != DType.float32:
-        return a @ b
+    return a @ b
+
+
+@matmul.on("cpu")
+def _by_kernel(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
+    return products(ctx, a, b) if a.dtype == DType.float32 else matmul.general(ctx, a, b)
+
+
+@matmul.on("gpu")
+def _by_parts(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
+    if a.dtype != DType.float32:
+        return matmul.general(ctx, a, b)
     (a_high, a_finite, a_low), (b_high, b_finite, b_low) = parts(ctx, a), parts(ctx, b)
     return a_high @ b_high + (a_finite @ b_low + a_low @ b_finite)
 

@@ -14,7 +14,7 @@ from torch._ops import OpOverload
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
-from fxmax.core.table import IGNORABLE, parameter_name, rule
+from fxmax.core.table import IGNORABLE, Platform, parameter_name, rule
 from fxmax.rules.lib.values import broadcast, cast, tensor, trailing_ones
 from fxmax.support.signals import HostOnly
 
@@ -25,17 +25,19 @@ def elementwise(
     lowerings: Mapping[OpOverload, Lowering],
     promotion: Promotion = Promotion.DEFAULT,
     kernels: Path | None = None,
+    platform: Platform | None = None,
 ) -> None:
     """Register overloads whose arguments are all tensors or scalars: one line each.
 
     Operands are cast to the dtype that torch computes in, the result to the dtype it returns. For
-    functions that call Mojo custom ops, `kernels` is their folder, and operands come broadcast.
+    functions that call Mojo custom ops, `kernels` is their folder, and operands come broadcast. `platform`
+    is the only one that they are for.
     """
     caller = sys._getframe(1)
     for target, fn in lowerings.items():
         lowered = _in_promoted_dtype(target, fn, promotion, kernels is not None)
         lowered.where = f"{caller.f_code.co_filename}:{caller.f_lineno}"  # type: ignore[attr-defined]
-        rule(target, kernels=kernels)(lowered)
+        rule(target, platform=platform, kernels=kernels)(lowered)
 
 
 def _in_promoted_dtype(target: OpOverload, fn: Lowering, promotion: Promotion, alike: bool) -> Lowering:
@@ -91,14 +93,19 @@ def mojo(name: str) -> Lowering:
 
 
 def libm(name: str) -> Lowering:
-    """The C library's function of that name, through Mojo; it has torch's special cases. A GPU has none."""
+    """The C library's function of that name, through Mojo, with torch's special cases: for the CPU alone."""
+    return mojo(name)
 
-    def call(*operands: TensorValue) -> TensorValue:
-        if not operands[0].device.is_cpu():
+
+def on_integers(fn: Lowering) -> Lowering:
+    """`fn` for a GPU, of integers: floats, for which it calls the C library, are computed on the host."""
+
+    def form(*operands: TensorValue) -> TensorValue:
+        if operands[0].dtype.is_float():
             raise HostOnly
-        return mojo(name)(*operands)
+        return fn(*operands)
 
-    return call
+    return form
 
 
 def of_bool(on_bool: Lowering, on_numbers: Lowering) -> Lowering:

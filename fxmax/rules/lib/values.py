@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from max.dtype import DType
-from max.graph import Dim, StaticDim, TensorValue, ops
+from max.graph import DeviceRef, Dim, StaticDim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.support.signals import Declined
@@ -19,6 +19,11 @@ def cast(x: TensorValue, dtype: DType) -> TensorValue:
     if dtype == DType.bool:  # MAX's own cast makes NaN false, and so does its not_equal
         return ops.logical_not(ops.equal(x, ops.constant(0, x.dtype, device=x.device)))
     return ops.cast(x, dtype)
+
+
+def on_device(x: TensorValue, device: DeviceRef) -> TensorValue:
+    """`x` on `device`; nothing is added to the graph where it is there already."""
+    return x if x.device == device else x.to(device)
 
 
 def tensor(ctx: Context, value: Any, dtype: DType) -> TensorValue:
