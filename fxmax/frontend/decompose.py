@@ -30,7 +30,8 @@ from torch.utils._pytree import tree_leaves
 from fxmax.core.table import RuleTable
 from fxmax.frontend.decompositions import decompositions_for
 from fxmax.frontend.functionalize import LeftToTorchError, functionalize, is_write
-from fxmax.fx.edit import arguments, provenance, rename_outputs, replace
+from fxmax.fx.edit import provenance, rename_outputs, replace
+from fxmax.fx.schema import arguments
 
 aten = torch.ops.aten
 Decompositions = dict[Any, Callable[..., Any]]

@@ -6,7 +6,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from fxmax.fx.edit import arguments, replace
+from fxmax.fx.edit import replace
+from fxmax.fx.schema import arguments
 
 aten = torch.ops.aten
 

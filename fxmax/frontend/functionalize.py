@@ -15,7 +15,8 @@ from torch.fx import Node
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.fx.node import map_arg
 
-from fxmax.fx.edit import arguments, emit, permutation, sizes
+from fxmax.fx.edit import emit, permutation, sizes
+from fxmax.fx.schema import arguments
 
 aten = torch.ops.aten
 

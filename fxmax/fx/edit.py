@@ -1,4 +1,4 @@
-"""What the rewrites share: new nodes with torch's own types, and the arguments of a node by name."""
+"""What the rewrites share: new nodes with torch's own types, and questions about nodes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,14 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
+from fxmax.fx.schema import arguments
+
 aten = torch.ops.aten
 
 
 def calls(program: ExportedProgram, *targets: OpOverload) -> Iterator[Node]:
     """The nodes that call one of `targets`, in order; the graph may change meanwhile."""
     return (n for n in list(program.graph.nodes) if n.op == "call_function" and n.target in targets)
-
-
-def arguments(node: Node) -> dict[str, Any]:
-    """Schema argument → value, defaults filled in."""
-    schema = node.target._schema  # type: ignore[union-attr]
-    positional = dict(zip([a.name for a in schema.arguments], node.args, strict=False))
-    return {
-        a.name: positional.get(a.name, node.kwargs.get(a.name, a.default_value)) for a in schema.arguments
-    }
 
 
 def emit(

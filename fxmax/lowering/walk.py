@@ -24,6 +24,7 @@ from fxmax.core.types import WIDENED_ON_CPU, Symbols
 from fxmax.core.weights import Slot, Weights, collect
 from fxmax.frontend.capture import Captured
 from fxmax.fx.op_names import why_no_rule
+from fxmax.fx.schema import bind
 from fxmax.kernels.build import BUFFERS, ELEMENTWISE, package
 from fxmax.lowering import host_fallback as host
 from fxmax.lowering.boundary import Boundary, boundary_of
@@ -295,14 +296,3 @@ class Lowerer(torch.fx.Interpreter):
         narrow = sorted({str(slot.spec.dtype) for slot in slots if slot.spec.dtype in WIDENED_ON_CPU})
         if narrow and self.device.is_cpu():
             report.notes.append(f"{', '.join(narrow)} weights are computed in float32 on the CPU")
-
-
-def bind(target: OpOverload, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Schema argument → value, with the schema's defaults filled in."""
-    bound: dict[str, Any] = {}
-    for i, argument in enumerate(target._schema.arguments):
-        if i < len(args) and not argument.kwarg_only:
-            bound[argument.name] = args[i]
-        else:
-            bound[argument.name] = kwargs.get(argument.name, argument.default_value)
-    return bound

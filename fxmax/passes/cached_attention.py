@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.fx import Node
 
-from fxmax.fx.edit import arguments, emit, rank, sizes
+from fxmax.fx.edit import emit, rank, sizes
+from fxmax.fx.schema import arguments
 from fxmax.passes.lib.attention import SDPA, plain
 from fxmax.passes.lib.rewriter import Rewriter
 from fxmax.passes.registry import rewrite

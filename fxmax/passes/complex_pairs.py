@@ -15,7 +15,8 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Node
 from torch.fx.node import map_arg
 
-from fxmax.fx.edit import arguments, emit, sizes
+from fxmax.fx.edit import emit, sizes
+from fxmax.fx.schema import arguments
 from fxmax.passes.lib.rewriter import Rewriter
 from fxmax.passes.registry import rewrite
 

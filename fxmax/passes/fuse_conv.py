@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from fxmax.fx.edit import arguments, emit, rank
+from fxmax.fx.edit import emit, rank
+from fxmax.fx.schema import arguments
 from fxmax.passes.lib.epilogue import (
     FOLLOWERS,
     activation,

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from fxmax.fx.edit import arguments, emit, rank
+from fxmax.fx.edit import emit, rank
+from fxmax.fx.schema import arguments
 from fxmax.passes.lib.rewriter import Rewriter
 from fxmax.passes.registry import rewrite
 from fxmax.support.signals import Skip

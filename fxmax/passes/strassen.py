@@ -12,7 +12,8 @@ import torch
 from torch.fx import Node
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from fxmax.fx.edit import arguments, emit
+from fxmax.fx.edit import emit
+from fxmax.fx.schema import arguments
 from fxmax.kernels.packing import BLOCK, PANEL
 from fxmax.passes.lib.rewriter import Rewriter
 from fxmax.passes.registry import rewrite

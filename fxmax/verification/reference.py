@@ -21,7 +21,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.utils import _pytree as pytree
 
 from fxmax.frontend.capture import Captured
-from fxmax.lowering.walk import bind
+from fxmax.fx.schema import bind
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.tolerances.derive import tolerance
 

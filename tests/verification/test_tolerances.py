@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fxmax.lowering.walk import bind
+from fxmax.fx.schema import bind
 from fxmax.verification.tolerances.derive import tolerance
 
 aten = torch.ops.aten

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from fxmax.fx.edit import arguments
+from fxmax.fx.schema import arguments
 from fxmax.support.signals import Skip
 
 SDPA = torch.ops.aten.scaled_dot_product_attention.default

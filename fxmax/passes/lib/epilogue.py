@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.fx import Node
 
-from fxmax.fx.edit import arguments, emit, sizes
+from fxmax.fx.edit import emit, sizes
+from fxmax.fx.schema import arguments
 from fxmax.passes.lib.rewriter import Rewriter
 from fxmax.support.signals import Skip
 
