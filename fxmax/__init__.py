@@ -13,8 +13,8 @@ from fxmax._version import __version__ as __version__
 
 _NAMES = {
     "fxmax.api": ("Job", "explain", "lower", "lower_many"),
-    "fxmax.artifact": ("Loaded", "load", "load_all", "save"),
-    "fxmax.compiled": ("Compiled",),
+    "fxmax.artifact": ("Loaded", "load", "load_all"),
+    "fxmax.compiled": ("Compiled", "save"),
     "fxmax.core.context": ("Context",),
     "fxmax.core.table": ("Rule", "RuleTable"),
     "fxmax.errors": (
@@ -48,8 +48,8 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from fxmax.artifact import Loaded as Loaded
     from fxmax.artifact import load as load
     from fxmax.artifact import load_all as load_all
-    from fxmax.artifact import save as save
     from fxmax.compiled import Compiled as Compiled
+    from fxmax.compiled import save as save
     from fxmax.core.context import Context as Context
     from fxmax.core.table import Rule as Rule
     from fxmax.core.table import RuleTable as RuleTable

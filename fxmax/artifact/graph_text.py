@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from max._mlir_context import in_default_mlir_context
-from max.graph import DeviceRef, Graph, Module
+from max.graph import DeviceRef, Graph
 
 from fxmax.artifact.manifest import GRAPH, KERNELS
 from fxmax.errors import ArtifactError
 from fxmax.runtime.program import Program, compile_graph
 
 
-@in_default_mlir_context
-def write(folder: Path, module: Module, kernels: Sequence[Path]) -> list[str]:
+def write(folder: Path, text: str, kernels: Sequence[Path]) -> list[str]:
     """Write both into an artifact's folder; returns the files' names there."""
-    text, names = module.mlir_module.asm(), [GRAPH]
+    names = [GRAPH]
     for path in kernels:
         name = f"{KERNELS}/{path.name}"
         (folder / KERNELS).mkdir(exist_ok=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from max.driver import CPU, Buffer
+from max.driver import Buffer
 from max.dtype import DType
 from max.engine import read
 from max.graph import DeviceRef
-from max.graph.weights import SafetensorWeights
 
 from fxmax.artifact.graph_text import compile_again
 from fxmax.artifact.manifest import (
@@ -25,19 +25,20 @@ from fxmax.artifact.manifest import (
     read_manifest,
     sha256,
 )
-from fxmax.errors import ArtifactError, DeviceError, InputError, WeightError
+from fxmax.artifact.tensor_file import read_tensors
+from fxmax.errors import ArtifactError, DeviceError, WeightError
 from fxmax.kernels.packing import PACKINGS
 from fxmax.runtime import device as devices
-from fxmax.runtime import tree as structure
+from fxmax.runtime import tree as trees
+from fxmax.runtime.arrays import NumpyArrays, as_buffer, as_numpy
 from fxmax.runtime.call_arguments import Arguments
-from fxmax.runtime.program import Program, Runner, write_back
-from fxmax.runtime.signature import TensorSpec
+from fxmax.runtime.dtypes import graph_dtype
+from fxmax.runtime.executable import Executable
+from fxmax.runtime.program import Program, Runner
 from fxmax.runtime.target import target_of
 
-NARROW = ("float16", "bfloat16")  # computed in float32 on the CPU
 
-
-class Loaded:
+class Loaded(Executable):
     """One graph of an artifact. Call it as the module that it came from.
 
     It takes numpy arrays and anything else that speaks DLPack (torch tensors, MAX buffers), by
@@ -46,78 +47,26 @@ class Loaded:
     which numpy lacks, comes back as float32. Calls from several threads are safe and take turns.
     """
 
-    def __init__(
-        self, name: str, entry: GraphEntry, runner: Runner, states: list[Buffer], on_cpu: bool
-    ) -> None:
-        self.name, self.entry, self.signature = name, entry, entry.signature
-        self.metadata: dict[str, Any] = {}
-        self._runner, self._fresh, self._on_cpu = runner, states, on_cpu
-        self._arguments = Arguments(
+    def __init__(self, name: str, entry: GraphEntry, runner: Runner, fresh: list[Buffer]) -> None:
+        arguments = Arguments(
             entry.signature,
             entry.parameters,
             entry.positional,
             entry.named,
-            lambda args, kwargs: structure.flatten(entry.inputs, (args, kwargs)),
+            partial(trees.flatten_call, entry.inputs, entry.parameters),
         )
-        self._dtypes = [compute_dtype(spec.dtype, on_cpu) for spec in self.signature.tensors]
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run on MAX.
-
-        Raises:
-            InputError: an argument is missing, unknown, or has another dtype or shape than the
-                signature; nothing is run.
-        """
-        leaves = self._arguments.flatten(args, kwargs)
-        buffers = [
-            self._buffer(v, s, d)
-            for v, s, d in zip(leaves, self.signature.tensors, self._dtypes, strict=True)
-        ]
-        results = iter(self._runner(buffers))
-        if not self._on_cpu:
-            write_back(self.signature.tensors, leaves, buffers)
-        outputs = [
-            spec.value if spec.kind == "constant" else _array(next(results), spec.kind, spec.dtype)
-            for spec in self.signature.outputs
-        ]
-        return structure.unflatten(self.entry.outputs, iter(outputs))
-
-    def execute(self, *buffers: Buffer) -> list[Buffer]:
-        """Run on MAX buffers, flat and unchecked, as `Compiled.execute` does."""
-        return self._runner(buffers)
-
-    @property
-    def device(self) -> DeviceRef:
-        """The device that it runs on."""
-        return self._runner.program.device
-
-    def reset(self) -> None:
-        """The module's mutated buffers (a cache, a running mean) as they were when it was saved."""
-        self._runner.reset(self._fresh)
-
-    def _buffer(self, value: Any, spec: TensorSpec, dtype: DType) -> Buffer:
-        if isinstance(value, np.ndarray):
-            wanted = np.dtype(dtype.to_numpy())
-            if spec.mutated and not (
-                value.flags.c_contiguous and value.flags.writeable and value.dtype == wanted
-            ):
-                raise InputError(
-                    f"{spec.name} is written in place: it must be contiguous, writeable and {wanted}"
-                )
-            # MAX takes memory that it may write; it writes only where the signature says so.
-            buffer = Buffer.from_numpy(np.require(value, wanted, requirements=["C", "W"]))
-        else:
-            buffer = Buffer.from_dlpack(value)
-            if buffer.dtype != dtype or not buffer.is_contiguous:
-                if spec.mutated:
-                    raise InputError(
-                        f"{spec.name} is written in place: it must be contiguous and {dtype.name}"
-                    )
-                buffer = Buffer.from_numpy(widened(buffer.to(CPU()).contiguous(), dtype))
-        return buffer if self._on_cpu else buffer.to(self._runner.program.device.to_device())
+        super().__init__(
+            runner,
+            arguments,
+            lambda outputs: trees.unflatten(entry.outputs, iter(outputs)),
+            NumpyArrays(),
+            lambda: fresh,
+        )
+        self.name, self.entry = name, entry
+        self.metadata: dict[str, Any] = {}
 
     def __repr__(self) -> str:
-        return f"<fxmax.Loaded {self.entry.module}{self.signature} on {self._runner.program.device}>"
+        return f"<fxmax.Loaded {self.entry.module}{self.signature} on {self.device}>"
 
 
 def load(
@@ -177,8 +126,7 @@ def load_all(
         fresh = [Buffer.from_numpy(states[tensor].copy()).to(place) for tensor in entry.states]
         held = [Buffer.from_numpy(states[tensor].copy()).to(place) for tensor in entry.states]
         symbol, model = models[entry.position]
-        runner = Runner(program, symbol, model, held)
-        loaded[name] = Loaded(name, entry, runner, fresh, device.is_cpu())
+        loaded[name] = Loaded(name, entry, Runner(program, symbol, model, held), fresh)
         loaded[name].metadata = manifest.metadata
     return loaded
 
@@ -218,14 +166,14 @@ def _weights(
     folder: Path, manifest: Manifest, checkpoint: str | Path | Mapping[str, Any] | None, on_cpu: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(weights registry, tensors that states start from)."""
-    own = _open(folder / WEIGHTS)
+    own = read_tensors(folder / WEIGHTS)
     given: Mapping[str, Buffer] = {}
     names: Mapping[str, str] = {}
     if isinstance(checkpoint, Mapping):
         given = {name: Buffer.from_dlpack(value) for name, value in checkpoint.items()}
         names = _fit(manifest, given, "the checkpoint")
     elif checkpoint is not None:
-        given = _open(Path(checkpoint))
+        given = read_tensors(Path(checkpoint))
         names = _fit(manifest, given, str(checkpoint))
     elif manifest.checkpoint is not None:
         place = folder.resolve().parent / manifest.checkpoint.path
@@ -238,7 +186,7 @@ def _weights(
                 f"{place} is not the checkpoint that {folder} was saved with (its SHA-256 differs). "
                 "To use it all the same, pass it as checkpoint=..."
             )
-        given, names = _open(place), manifest.checkpoint.names
+        given, names = read_tensors(place), manifest.checkpoint.names
     if lost := sorted({e.tensor for e in manifest.weights.values()} - set(own) - set(names)):
         raise ArtifactError(
             f"{folder} was saved without weights, {lost[0]} for one: give them as checkpoint=..."
@@ -254,18 +202,8 @@ def _weights(
     states = {}
     for graph in manifest.graphs.values():
         for spec, name in zip(graph.signature.states, graph.states, strict=True):
-            states[name] = widened(own[name], compute_dtype(spec.dtype, on_cpu))
+            states[name] = as_numpy(own[name], graph_dtype(spec.dtype, on_cpu))
     return registry, states
-
-
-def _open(path: Path) -> dict[str, Buffer]:
-    """The tensors of a safetensors file, mapped into memory."""
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such file")
-    try:
-        return {name: item.data().data for name, item in SafetensorWeights([path]).items()}
-    except Exception as error:  # noqa: BLE001 - of MAX's own reader
-        raise ArtifactError(f"{path} is not a readable safetensors file: {error}") from None
 
 
 def _fit(manifest: Manifest, given: Mapping[str, Buffer], path: str) -> dict[str, str]:
@@ -296,7 +234,7 @@ def _fit(manifest: Manifest, given: Mapping[str, Buffer], path: str) -> dict[str
 
 def _laid_out(buffer: Buffer, entry: WeightEntry, copy: bool) -> Any:
     """The graph's form of a tensor; `copy`: in memory of its own, as a file may change under a map."""
-    array = widened(buffer, DType.float32 if entry.packing else DType[entry.dtype])
+    array = as_numpy(buffer, DType.float32 if entry.packing else DType[entry.dtype])
     if entry.strides is not None:
         strides = [s * array.itemsize for s in entry.strides]
         array = np.lib.stride_tricks.as_strided(array, entry.shape, strides)
@@ -306,30 +244,4 @@ def _laid_out(buffer: Buffer, entry: WeightEntry, copy: bool) -> Any:
         except ValueError as error:
             raise WeightError(f"{entry.tensor}: {error}") from error
     array = np.array(array, order="C", copy=True) if copy else np.ascontiguousarray(array)
-    if entry.dtype == "bfloat16":  # as 16-bit patterns so far: numpy has no bfloat16
-        return Buffer.from_numpy(array).view(DType.bfloat16)
-    return array
-
-
-def widened(buffer: Buffer, dtype: DType) -> np.ndarray:
-    """A buffer as a numpy array of `dtype`; bfloat16 stays as its 16-bit patterns if it is wanted."""
-    if buffer.dtype == DType.bfloat16:
-        bits = buffer.view(DType.uint16, buffer.shape).to_numpy()
-        if dtype == DType.bfloat16:
-            return bits
-        array = (bits.astype(np.uint32) << 16).view(np.float32)
-    else:
-        array = buffer.to_numpy()
-    return np.ascontiguousarray(array, np.dtype(dtype.to_numpy())).reshape(tuple(buffer.shape))
-
-
-def compute_dtype(name: str, on_cpu: bool) -> DType:
-    """The graph's dtype for torch's dtype of that name."""
-    return DType.float32 if on_cpu and name in NARROW else DType[name]
-
-
-def _array(buffer: Buffer, kind: str, dtype: str) -> Any:
-    array = buffer.to(CPU()).to_numpy() if not buffer.is_host else buffer.to_numpy()
-    if kind == "size":
-        return int(array)
-    return array.astype(dtype) if dtype == "float16" else array
+    return as_buffer(array, DType.bfloat16) if entry.dtype == "bfloat16" else array

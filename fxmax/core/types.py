@@ -8,6 +8,7 @@ from max.dtype import DType
 from max.graph import DeviceRef, Dim
 from torch.utils._sympy.functions import CleanDiv, FloorDiv, Mod, PythonMod
 
+from fxmax.runtime import dtypes
 from fxmax.support.signals import Declined
 
 TO_MAX: dict[torch.dtype, DType] = {
@@ -27,8 +28,7 @@ TO_MAX: dict[torch.dtype, DType] = {
 }
 TO_TORCH: dict[DType, torch.dtype] = {m: t for t, m in TO_MAX.items()}
 
-# MAX's CPU kernels do not compile for these (max-notes); the CPU computes them in float32.
-WIDENED_ON_CPU = frozenset({torch.float16, torch.bfloat16})
+WIDENED_ON_CPU = frozenset(getattr(torch, name) for name in dtypes.WIDENED_ON_CPU)
 
 
 def compute_dtype(dtype: torch.dtype, device: DeviceRef) -> DType:
@@ -37,11 +37,9 @@ def compute_dtype(dtype: torch.dtype, device: DeviceRef) -> DType:
     Raises:
         Declined: MAX has no such dtype (complex, quantized and float8 types).
     """
-    if device.is_cpu() and dtype in WIDENED_ON_CPU:
-        return DType.float32
     if dtype not in TO_MAX:
         raise Declined(f"MAX has no tensors of {dtype}")
-    return TO_MAX[dtype]
+    return dtypes.graph_dtype(TO_MAX[dtype].name, device.is_cpu())
 
 
 class Symbols:

@@ -13,9 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from max._mlir_context import in_default_mlir_context  # MLIR's context is thread-local
-from max.driver import CPU, Buffer
+from max.driver import Buffer
 from max.engine import CompiledModel, Model, read
 from max.graph import DeviceRef, Graph, Module
 
@@ -24,7 +23,6 @@ from fxmax.runtime import device as devices
 from fxmax.runtime import graph_cache as cache
 from fxmax.runtime import log_thread
 from fxmax.runtime.copying import copy_all
-from fxmax.runtime.signature import TensorSpec
 from fxmax.runtime.target import target_of
 
 T = TypeVar("T")
@@ -34,12 +32,14 @@ T = TypeVar("T")
 class Program:
     """Compiled graphs (one or several of a module) and the weights that they were started with.
 
-    `origin` says whether the cache had it, and if not, why.
+    `origin` says whether the cache had it, and if not, why. `text` is the MLIR that was compiled;
+    empty where it was not compiled here.
     """
 
     compiled: CompiledModel
     device: DeviceRef
     origin: str = ""
+    text: str = ""
     weights: dict[str, Any] = field(default_factory=dict)
 
     def start(self, weights: Mapping[str, Any]) -> dict[str, Model]:
@@ -64,22 +64,24 @@ def compile_graph(
     Raises:
         CompileError: MAX failed, or its cache folder can't be written.
     """
-    if not cache.enabled():
-        return Program(_compile(graph, device, kernels), device, "cache: off (FXMAX_CACHE=0)")
     module = graph if isinstance(graph, Module) else graph.module
+    text = module.mlir_module.asm()  # before MAX compiles it, and expands every kernel in it
+    if not cache.enabled():
+        return Program(_compile(graph, device, kernels), device, "cache: off (FXMAX_CACHE=0)", text)
     target = json.dumps(asdict(target_of(device)))
-    key = cache.key_of(module.mlir_module.asm(), kernels, version("max"), target)
+    key = cache.key_of(text, kernels, version("max"), target)
     path, why = cache.find(key)
     if path is not None:
         try:
-            return Program(read(path), device, f"cache: hit, {why}")
+            return Program(read(path), device, f"cache: hit, {why}", text)
         except Exception as error:  # noqa: BLE001 - of MAX's reader; it is compiled anew
             why = f"an earlier compile can't be read ({error})"
     start = time.perf_counter()
     compiled = _compile(graph, device, kernels)
     seconds = time.perf_counter() - start
     kept = cache.keep(key, title, seconds, compiled.export_mef)
-    return Program(compiled, device, f"cache: miss, {why}" + ("" if kept else "; it could not be kept"))
+    origin = f"cache: miss, {why}" + ("" if kept else "; it could not be kept")
+    return Program(compiled, device, origin, text)
 
 
 def _compile(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path]) -> CompiledModel:
@@ -111,13 +113,13 @@ class Runner:
     def __init__(self, program: Program, name: str, model: Model, states: Sequence[Buffer]) -> None:
         self.program, self.name = program, name
         self._lock = threading.Lock()
-        self._model, self._weights, self.states = model, program.weights, list(states)
+        self.model, self._weights, self.states = model, program.weights, list(states)
 
     def rebind(self, weights: Mapping[str, Any], states: Sequence[Buffer]) -> None:
         """Use other weights and fresh states, with no recompile. On an error nothing changes."""
         model = self.program.start(weights)[self.name]
         with self._lock:
-            self._model, self._weights, self.states = model, self.program.weights, list(states)
+            self.model, self._weights, self.states = model, self.program.weights, list(states)
 
     def reset(self, states: Sequence[Buffer]) -> None:
         """Copy these values into the states, which stay where they are: a recorded run reads them there."""
@@ -126,7 +128,7 @@ class Runner:
 
     def __call__(self, inputs: Sequence[Buffer]) -> list[Buffer]:
         with self._lock:
-            results = self._model._execute_device_tensors([*inputs, *self.states])
+            results = self.model._execute_device_tensors([*inputs, *self.states])
         if Runner._looks:
             Runner._looks = 0 if log_thread.lower_priority() else Runner._looks - 1
         return results
@@ -138,24 +140,12 @@ class Runner:
         given = [*inputs, *self.states]
         key = next(Runner._keys)
         with self._lock:
-            model = self._model
+            model = self.model
             try:
                 outputs = model.capture(key, *given)
             except Exception as error:
                 raise DeviceError(f"MAX can't record {self.name}: {error}") from error
         return Replay(list(inputs), outputs, partial(model.replay, key, *given), self._lock)
-
-
-def write_back(specs: Sequence[TensorSpec], values: Sequence[Any], buffers: Sequence[Buffer]) -> None:
-    """Give arrays on the host, which a GPU worked on copies of, what was written in the copies."""
-    pairs = []
-    for spec, value, buffer in zip(specs, values, buffers, strict=True):
-        if not spec.mutated:
-            continue
-        own = Buffer.from_numpy(value) if isinstance(value, np.ndarray) else Buffer.from_dlpack(value)
-        if own.is_host:
-            pairs.append((own, buffer.to(CPU())))
-    copy_all(pairs)
 
 
 class Replay:

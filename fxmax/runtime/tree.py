@@ -7,7 +7,7 @@ or an object (a dataclass, a Hugging Face output), and `name`, the class, for th
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fxmax.errors import InputError
@@ -48,6 +48,21 @@ def flatten(tree: Tree, value: Any, where: str = "") -> list[Any]:
         if isinstance(value, dict) and (extra := [k for k in value if k not in tree["keys"]]):
             raise InputError(f"{where or 'the arguments'}: {', '.join(map(str, extra))} not lowered for")
     return [leaf for item, v, place in parts for leaf in flatten(item, v, place.lstrip("."))]
+
+
+def flatten_call(
+    tree: Tree, parameters: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Any]:
+    """The leaves of a call whose arguments are as many, and of the names, that `tree` has.
+
+    Raises:
+        InputError: as `flatten`; the parameter's name is told.
+    """
+    positional, named = tree["items"]
+    labels = [*parameters, *(f"argument {i}" for i in range(len(parameters), len(args)))]
+    parts = list(zip(positional["items"], args, labels[: len(args)], strict=True))
+    parts += [(item, kwargs[name], name) for item, name in zip(named["items"], named["keys"], strict=True)]
+    return [leaf for item, value, label in parts for leaf in flatten(item, value, label)]
 
 
 def unflatten(tree: Tree, leaves: Iterator[Any]) -> Any:

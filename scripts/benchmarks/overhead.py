@@ -22,7 +22,7 @@ def bench_overhead(*, rounds: int = 2000, threads: int, quiet: bool = False) -> 
     """`compiled(x)` against MAX's execute on a buffer that is ready, for four floats."""
     x = torch.randn(4)
     compiled = fxmax.lower(Tiny(), (x,), device="cpu", quiet=quiet)
-    buffer, model = Buffer.from_dlpack(x), compiled._runner._model
+    buffer, model = Buffer.from_dlpack(x), compiled.max_model
     sides = {
         "fxmax call": lambda: compiled(x),
         "MAX execute": lambda: model._execute_device_tensors([buffer]),
