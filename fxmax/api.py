@@ -27,7 +27,9 @@ from fxmax.support.progress import Progress
 from fxmax.torch_fallback import Partitioned
 
 Lowerable = torch.nn.Module | ExportedProgram
-COMPILING = "MAX is compiling; a first compile takes minutes, later ones seconds"
+CAPTURING = "torch.export traces the module, and rewrites change its graph"
+LOWERING = "rules build the MAX graph"
+COMPILING = "MAX makes machine code: minutes for a graph that it has not seen, seconds for one that it has"
 
 
 @overload
@@ -224,7 +226,7 @@ def _walk(
 ) -> Lowered:
     where = devices.resolve(device)
     rules = default_table() if table is None else table
-    with progress.stage("capture"):
+    with progress.stage("capture", CAPTURING):
         captured = capture(module, args, kwargs, dynamic_shapes=dynamic_shapes, table=rules, passes=passes)
-    with progress.stage("lower"):
+    with progress.stage("lower", LOWERING):
         return Lowered.of(walk.lower(captured, rules, where))

