@@ -74,7 +74,7 @@ def profile(
         with progress.stage("capture"):
             captured = capture(module, args, kwargs, table=rules, passes=passes)
     check_fixed(captured)
-    with progress.stage("lower"):
+    with progress.stage("lower", "the whole graph, and each distinct node as one"):
         graphs = Graphs(captured, rules, where, weights, given_inputs(captured, args, kwargs))
     with progress.stage("compile", COMPILING.format(len(graphs.measured))):
         compiled = compile_module(graphs.shared.module, graphs.lowered, strict=False)

@@ -65,7 +65,8 @@ class NodeCheck:
         )
         lines.append(
             f"  against the reference: max abs {self.max_abs_error:.3g}, relative "
-            f"{self.relative_error:.3g}, cosine {self.cosine:.6f}; expected here {self.expected_error:.3g}"
+            f"{self.relative_error:.3g}, cosine {self.cosine:.6f}; rounding so far may add up to "
+            f"{self.expected_error:.3g}"
         )
         for i in self.inputs:
             same = "as the reference's" if i.max_abs_error == 0 else f"error {i.max_abs_error:.3g}"
@@ -115,9 +116,8 @@ class Verification:
         if first is None:
             lines.append("  no divergence: every one is within what rounding explains")
             if self.closest is not None:
-                lines.append(
-                    f"  closest to its tolerance: {self.closest.name}, {self.closest.excess:.0%} of it"
-                )
+                share = f"{self.closest.excess:.0%} of it, on the values that MAX fed it"
+                lines.append(f"  closest to its tolerance: {self.closest.name}, {share}")
         else:
             count = sum(n.diverges for n in self.nodes)
             lines.append(f"first divergence: {first}")
@@ -127,7 +127,7 @@ class Verification:
             lines.append(f"  weight {fqn} is not the one that was lowered: it differs by up to {change:.3g}")
         lines += [
             f"  {o.name}: max abs error {o.max_abs_error:.3g}, relative {o.relative_error:.3g}, "
-            f"expected {o.expected_error:.3g}"
+            f"where the rounding of all nodes may add up to {o.expected_error:.3g}"
             for o in self.outputs
         ]
         lines += [f"  note: {note}" for note in self.notes]

@@ -50,6 +50,7 @@ def summary(report: Report, verbose: bool = False) -> RenderableType:
     lines = [Text(f"weights: {report.weights_line()}"), *map(Text, report.summary_lines())]
     if verbose:
         lines += [Text(f"  {line}", style="dim") for line in report.name_lines()]
+    lines += map(Text, report.check_lines())
     return Group(*lines)
 
 
