@@ -76,8 +76,15 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @cli.command(epilog=EXAMPLES)
 @common
+@click.option("--verbose", is_flag=True, help="Name the weights and nodes that the report only counts.")
 def explain(
-    target: str, dynamic: tuple[str, ...], device: str, html: Path | None, as_json: bool, quiet: bool
+    target: str,
+    dynamic: tuple[str, ...],
+    device: str,
+    html: Path | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
     """Say what would be lowered, by which rule, and every gap. Compiles nothing."""
     import fxmax
@@ -89,7 +96,7 @@ def explain(
         device=device,
         quiet=quiet,
     )
-    click.echo(report.json() if as_json else report.text())
+    click.echo(report.json() if as_json else report.text(verbose))
     if html is not None:
         report.html(html)
     return 0 if report.ok else 1
@@ -97,6 +104,7 @@ def explain(
 
 @cli.command(epilog=EXAMPLES)
 @common
+@click.option("--verbose", is_flag=True, help="Name the weights and nodes that the report only counts.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="OUT.fxmax", help="Write an artifact.")
 @click.option("--emit", type=OutFile(), metavar="OUT.py", help="Write the graph as Python source.")
 @click.option("--no-compile", is_flag=True, help="Stop before MAX's compiler.")
@@ -107,6 +115,7 @@ def lower(
     html: Path | None,
     as_json: bool,
     quiet: bool,
+    verbose: bool,
     save: Path | None,
     emit: Path | None,
     no_compile: bool,
@@ -128,7 +137,7 @@ def lower(
         quiet=quiet,
         compile=not no_compile,  # type: ignore[call-overload]
     )
-    click.echo(lowered.report.json() if as_json else lowered.report.text())
+    click.echo(lowered.report.json() if as_json else lowered.report.text(verbose))
     if html is not None:
         lowered.report.html(html)
     if emit is not None:

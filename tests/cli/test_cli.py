@@ -73,6 +73,13 @@ def test_explain_says_what_is_lowered(model, capsys):
     assert json.loads(capsys.readouterr().out)["ops"]["fxmax.linear.default"] == 1
 
 
+def test_verbose_names_what_the_report_counts(model, capsys):
+    assert run("explain", f"{model}:small", "--quiet") == 0
+    assert "packed as" not in capsys.readouterr().out
+    assert run("explain", f"{model}:small", "--quiet", "--verbose") == 0
+    assert "packed as" in capsys.readouterr().out
+
+
 def test_explain_tells_gaps_and_exits_with_1(model, capsys):
     assert run("explain", f"{model}:hard", "--quiet") == 1
     out = capsys.readouterr().out
