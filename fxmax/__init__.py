@@ -26,6 +26,7 @@ _NAMES = {
         "InputError",
         "LoweringError",
         "MismatchError",
+        "OptionError",
         "RuleError",
         "WeightError",
     ),
@@ -61,6 +62,7 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from fxmax.errors import InputError as InputError
     from fxmax.errors import LoweringError as LoweringError
     from fxmax.errors import MismatchError as MismatchError
+    from fxmax.errors import OptionError as OptionError
     from fxmax.errors import RuleError as RuleError
     from fxmax.errors import WeightError as WeightError
     from fxmax.lowered import Lowered as Lowered

@@ -10,19 +10,25 @@ from typing import Any, Literal, overload
 import torch
 from max.graph import Module
 from torch.export import ExportedProgram
+from typing_extensions import Unpack
 
-from fxmax import torch_fallback as partition
+from fxmax import torch_fallback
 from fxmax.compiled import Compiled, compile_lowered, compile_module
 from fxmax.core.table import RuleTable
 from fxmax.errors import LoweringError
-from fxmax.frontend.capture import capture
+from fxmax.frontend.capture import Captured, capture
+from fxmax.frontend.options import (
+    CompileOptions,
+    LowerOptions,
+    Options,
+    Unsupported,
+    WalkOptions,
+    known,
+)
 from fxmax.lowered import Lowered
 from fxmax.lowering import walk
 from fxmax.lowering.lowered_graph import Shared
 from fxmax.report import Report
-from fxmax.rules import default_table
-from fxmax.rules.quantized_linear import quantized
-from fxmax.runtime import device as devices
 from fxmax.support.progress import Progress
 from fxmax.torch_fallback import Partitioned
 
@@ -32,14 +38,26 @@ LOWERING = "rules build the MAX graph"
 COMPILING = "MAX makes machine code: minutes for a graph that it has not seen, seconds for one that it has"
 
 
+@dataclass
+class Job:
+    """A module to lower and its inputs, as `lower` takes them; one graph of several in `lower_many`."""
+
+    module: Lowerable
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] | None = None
+    dynamic_shapes: Any = None
+
+
 @overload
 def lower(
     module: Lowerable,
     args: Sequence[Any] = ...,
     kwargs: Mapping[str, Any] | None = ...,
     *,
+    dynamic_shapes: Any = ...,
     compile: Literal[True] = ...,
-    **options: Any,
+    state_dict: Mapping[str, torch.Tensor] | None = ...,
+    **options: Unpack[CompileOptions],
 ) -> Compiled: ...
 @overload
 def lower(
@@ -47,10 +65,23 @@ def lower(
     args: Sequence[Any] = ...,
     kwargs: Mapping[str, Any] | None = ...,
     *,
+    dynamic_shapes: Any = ...,
     compile: Literal[False],
-    **options: Any,
+    state_dict: Mapping[str, torch.Tensor] | None = ...,
+    **options: Unpack[LowerOptions],
 ) -> Lowered: ...
-def lower(  # type: ignore[misc]  # the overloads leave the options to this signature
+@overload
+def lower(
+    module: Lowerable,
+    args: Sequence[Any] = ...,
+    kwargs: Mapping[str, Any] | None = ...,
+    *,
+    dynamic_shapes: Any = ...,
+    compile: bool = ...,
+    state_dict: Mapping[str, torch.Tensor] | None = ...,
+    **options: Unpack[LowerOptions],
+) -> Compiled | Lowered | Partitioned: ...
+def lower(
     module: Lowerable,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -63,7 +94,7 @@ def lower(  # type: ignore[misc]  # the overloads leave the options to this sign
     state_dict: Mapping[str, torch.Tensor] | None = None,
     passes: Sequence[str] | None = None,
     dtype: str | None = None,
-    unsupported: Literal["error", "torch"] = "error",
+    unsupported: Unsupported = "error",
     quiet: bool = False,
 ) -> Compiled | Lowered | Partitioned:
     """Lower a torch module to MAX and compile it.
@@ -93,107 +124,80 @@ def lower(  # type: ignore[misc]  # the overloads leave the options to this sign
         where `unsupported="torch"` was needed.
 
     Raises:
-        CaptureError, LoweringError, WeightError, DeviceError, CompileError: see `fxmax.errors`.
-            Everything that can be checked is checked before MAX compiles.
+        CaptureError, LoweringError, WeightError, DeviceError, CompileError, OptionError: see
+            `fxmax.errors`. Everything that can be checked is checked before MAX compiles.
     """
-    if unsupported not in ("error", "torch"):
-        raise ValueError(f"unsupported={unsupported!r}: it is 'error' or 'torch'")
-    progress = Progress(quiet)
-    table = quantized(default_table() if table is None else table, dtype, devices.resolve(device), passes)
-    lowered = _walk(module, args, kwargs, dynamic_shapes, table, device, passes, progress)
-    if lowered.report.gaps and (unsupported == "error" or not compile):
+    options = Options.resolve(
+        table=table,
+        device=device,
+        passes=passes,
+        dtype=dtype,
+        strict=strict,
+        unsupported=unsupported,
+        quiet=quiet,
+    )
+    return lower_job(Job(module, args, kwargs, dynamic_shapes), options, compile, state_dict)
+
+
+def lower_job(
+    job: Job,
+    options: Options,
+    compile: bool = True,
+    state_dict: Mapping[str, torch.Tensor] | None = None,
+) -> Compiled | Lowered | Partitioned:
+    """`lower` with options that are resolved."""
+    progress = Progress(options.quiet)
+    lowered = _walk(job, options, progress)
+    if lowered.report.gaps and (options.unsupported == "error" or not compile):
         raise LoweringError(lowered.report)
     if lowered.report.gaps:
-        return _partitioned(lowered, table, device, state_dict, strict, progress)
+        return _partitioned(lowered, options, state_dict)
     weights = lowered.weights
     if state_dict is not None:
-        weights = weights.replaced(state_dict, strict)
+        weights = weights.replaced(state_dict, options.strict)
     lowered.weights = weights
     lowered.report.missing = weights.without_value()
     if not compile:
-        weights.check_used(strict)
+        weights.check_used(options.strict)
         return lowered
     with progress.stage("compile", COMPILING):
-        compiled = compile_lowered(lowered, weights, strict)
+        compiled = compile_lowered(lowered, weights, options.strict)
     lowered.report.seconds["compile"] = progress.seconds["compile"]
     return compiled
 
 
-@dataclass
-class Job:
-    """One graph of several: see `lower_many`. The fields are as `lower`'s arguments."""
-
-    module: Lowerable
-    args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] | None = None
-    dynamic_shapes: Any = None
-
-
-def lower_many(
-    jobs: Mapping[str, Job],
-    *,
-    table: RuleTable | None = None,
-    device: str = "auto",
-    strict: bool = True,
-    passes: Sequence[str] | None = None,
-    dtype: str | None = None,
-    quiet: bool = False,
-) -> dict[str, Compiled]:
+def lower_many(jobs: Mapping[str, Job], **options: Unpack[CompileOptions]) -> dict[str, Compiled]:
     """Lower several modules and compile them together, in one MAX module: much faster than apart.
 
     A tensor that several of them hold under one name is bound once.
 
+    Args:
+        jobs: what to lower, by the name that its graph gets.
+        table, device, passes, dtype, strict, quiet: as `lower`'s, for all of them.
+
     Raises:
         As `lower`; a `LoweringError` is that of the first job with gaps.
     """
-    where, progress = devices.resolve(device), Progress(quiet)
-    rules = quantized(default_table() if table is None else table, dtype, where, passes)
+    return lower_jobs(jobs, Options.resolve(**known("lower_many", CompileOptions, options)))
+
+
+def lower_jobs(jobs: Mapping[str, Job], options: Options) -> dict[str, Compiled]:
+    """`lower_many` with options that are resolved."""
+    progress = Progress(options.quiet)
     shared = Shared(Module())
     lowered = {}
     with progress.stage("lower", f"{len(jobs)} graphs"):
         for name, job in jobs.items():
-            captured = capture(
-                job.module,
-                job.args,
-                job.kwargs,
-                dynamic_shapes=job.dynamic_shapes,
-                table=rules,
-                passes=passes,
-            )
+            captured = capture_job(job, options)
             captured.name = name
-            lowered[name] = Lowered.of(walk.lower(captured, rules, where, shared))
+            lowered[name] = Lowered.of(walk.lower(captured, shared))
             if lowered[name].report.gaps:
                 raise LoweringError(lowered[name].report)
     with progress.stage("compile", COMPILING):
-        compiled = compile_module(shared.module, lowered, strict)
+        compiled = compile_module(shared.module, lowered, options.strict)
     for one in compiled.values():
         one.report.seconds["compile"] = progress.seconds["compile"]
     return compiled
-
-
-def _partitioned(
-    lowered: Lowered,
-    table: RuleTable | None,
-    device: str,
-    state_dict: Mapping[str, torch.Tensor] | None,
-    strict: bool,
-    progress: Progress,
-) -> Partitioned:
-    report = lowered.report
-    whole, calls = partition.split(lowered.captured.program, report)
-    jobs = {}
-    for call in calls:
-        part = whole.get_submodule(str(call.target))
-        assert isinstance(part, torch.fx.GraphModule)
-        examples, dims = partition.part_inputs(part, call)
-        jobs[str(call.target)] = Job(part, examples, dynamic_shapes=dims)
-    start = time.perf_counter()
-    parts = lower_many(jobs, table=table, device=device, quiet=progress.quiet) if jobs else {}
-    report.seconds["compile"] = time.perf_counter() - start
-    result = partition.joined(whole, calls, parts, report)
-    if state_dict is not None:
-        result.load_state_dict(state_dict, strict)
-    return result
 
 
 def explain(
@@ -202,31 +206,48 @@ def explain(
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic_shapes: Any = None,
-    table: RuleTable | None = None,
-    device: str = "auto",
-    passes: Sequence[str] | None = None,
-    dtype: str | None = None,
-    quiet: bool = False,
+    **options: Unpack[WalkOptions],
 ) -> Report:
-    """The same walk as `lower`, without compiling: what would be lowered, how, and every gap."""
-    progress = Progress(quiet)
-    table = quantized(default_table() if table is None else table, dtype, devices.resolve(device), passes)
-    return _walk(module, args, kwargs, dynamic_shapes, table, device, passes, progress).report
+    """The same walk as `lower`, without compiling: what would be lowered, how, and every gap.
+
+    Args:
+        module, args, kwargs, dynamic_shapes: as `lower`'s.
+        table, device, passes, dtype, quiet: as `lower`'s.
+
+    Raises:
+        CaptureError, DeviceError, OptionError: as `lower`. Gaps are no error here.
+    """
+    resolved = Options.resolve(**known("explain", WalkOptions, options))
+    return _walk(Job(module, args, kwargs, dynamic_shapes), resolved, Progress(resolved.quiet)).report
 
 
-def _walk(
-    module: Lowerable,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any] | None,
-    dynamic_shapes: Any,
-    table: RuleTable | None,
-    device: str,
-    passes: Sequence[str] | None,
-    progress: Progress,
-) -> Lowered:
-    where = devices.resolve(device)
-    rules = default_table() if table is None else table
+def _walk(job: Job, options: Options, progress: Progress) -> Lowered:
     with progress.stage("capture", CAPTURING):
-        captured = capture(module, args, kwargs, dynamic_shapes=dynamic_shapes, table=rules, passes=passes)
+        captured = capture_job(job, options)
     with progress.stage("lower", LOWERING):
-        return Lowered.of(walk.lower(captured, rules, where))
+        return Lowered.of(walk.lower(captured))
+
+
+def capture_job(job: Job, options: Options) -> Captured:
+    """`capture` of a job."""
+    return capture(job.module, job.args, job.kwargs, dynamic_shapes=job.dynamic_shapes, options=options)
+
+
+def _partitioned(
+    lowered: Lowered, options: Options, state_dict: Mapping[str, torch.Tensor] | None
+) -> Partitioned:
+    report = lowered.report
+    whole, calls = torch_fallback.split(lowered.captured.program, report)
+    jobs = {}
+    for call in calls:
+        part = whole.get_submodule(str(call.target))
+        assert isinstance(part, torch.fx.GraphModule)
+        examples, dims = torch_fallback.part_inputs(part, call)
+        jobs[str(call.target)] = Job(part, examples, dynamic_shapes=dims)
+    start = time.perf_counter()
+    parts = lower_jobs(jobs, options) if jobs else {}
+    report.seconds["compile"] = time.perf_counter() - start
+    result = torch_fallback.joined(whole, calls, parts, report)
+    if state_dict is not None:
+        result.load_state_dict(state_dict, options.strict)
+    return result

@@ -17,10 +17,9 @@ import torch
 from torch._guards import tracing
 from torch.export.graph_signature import OutputKind
 
-from fxmax.api import lower
-from fxmax.frontend.capture import capture
+from fxmax.api import Job, capture_job, lower_job
+from fxmax.frontend.options import BackendOptions, Options, known
 from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
-from fxmax.rules import default_table
 
 _STEP = re.compile(r"\['?([^'\]]+)'?\]")
 
@@ -36,7 +35,8 @@ def backend(
 
     Args:
         options: as `torch.compile(..., options=...)`; the keyword arguments of `fxmax.lower`
-            (`device`, `unsupported`, `table`, `passes`, `quiet`).
+            (`table`, `device`, `passes`, `dtype`, `unsupported`, `quiet`), but for `strict`: what is
+            bound is what Dynamo hands over.
         mode: torch.compile's; MAX has one, so it changes nothing.
 
     Returns:
@@ -46,9 +46,11 @@ def backend(
     Raises:
         fxmax.LoweringError: ops without a rule, all at once (`options={"unsupported": "torch"}`
             runs those in torch).
+        fxmax.OptionError: `options` has a name or a value that there is not.
     """
     del mode
-    return _Call(graph_module, example_inputs, dict(options or {}))
+    asked = known("torch.compile(..., backend='fxmax')", BackendOptions, options or {})
+    return _Call(graph_module, example_inputs, Options.resolve(**asked, strict=False))
 
 
 @dataclass
@@ -61,15 +63,18 @@ class _Rebuilt:
     dynamic_shapes: tuple[Any, ...]
     weights: dict[str, tuple[int, torch.Tensor]]  # FQN → its position in a call, its tensor
 
+    @property
+    def job(self) -> Job:
+        """What to lower."""
+        return Job(self.module, tuple(self.examples), dynamic_shapes=self.dynamic_shapes)
+
 
 class _Call:
     """What Dynamo calls: one program, or one for each value of the numbers that Dynamo left open."""
 
-    def __init__(
-        self, original: torch.fx.GraphModule, examples: Sequence[Any], settings: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, original: torch.fx.GraphModule, examples: Sequence[Any], options: Options) -> None:
         self.original = torch.fx.GraphModule(original, copy.deepcopy(original.graph))
-        self.settings = settings
+        self.options = options
         placeholders = [n for n in self.original.graph.nodes if n.op == "placeholder"]
         self.numbers = [i for i, n in enumerate(placeholders) if _is_number(n)]
         self.programs: dict[tuple[float, ...], _Program] = {}
@@ -92,13 +97,10 @@ class _Call:
     def _add(self, key: tuple[float, ...], examples: Sequence[Any]) -> None:
         with tracing(None), torch.no_grad():  # export traces anew, outside of Dynamo's own tracing
             graph = _as_module(self.original, examples)
-            if mutated := _mutated(graph, self.settings):
+            if mutated := _mutated(graph, self.options):
                 # A buffer that the graph writes must stay the user's own tensor: it becomes an input.
                 graph = _as_module(self.original, examples, as_inputs=mutated)
-            dims = graph.dynamic_shapes
-            compiled = lower(
-                graph.module, tuple(graph.examples), dynamic_shapes=dims, strict=False, **self.settings
-            )
+            compiled = lower_job(graph.job, self.options)
         self.programs[key] = _Program(compiled, graph)
 
 
@@ -188,16 +190,11 @@ def _register(module: torch.nn.Module, fqn: str, value: torch.Tensor) -> None:
         module.register_buffer(name, value)
 
 
-def _mutated(graph: _Rebuilt, settings: Mapping[str, Any]) -> frozenset[str]:
+def _mutated(graph: _Rebuilt, options: Options) -> frozenset[str]:
     """FQNs of the buffers that the graph writes to."""
     if not any(not isinstance(t, torch.nn.Parameter) for _, t in graph.weights.values()):
         return frozenset()
-    captured = capture(
-        graph.module,
-        tuple(graph.examples),
-        dynamic_shapes=graph.dynamic_shapes,
-        table=settings.get("table") or default_table(),
-    )
+    captured = capture_job(graph.job, options)
     outputs = captured.program.graph_signature.output_specs
     return frozenset(
         o.target for o in outputs if o.kind is OutputKind.BUFFER_MUTATION and o.target is not None

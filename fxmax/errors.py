@@ -23,6 +23,10 @@ class CaptureError(FxmaxError):
     """torch.export could not trace the module, or its inputs are not known."""
 
 
+class OptionError(FxmaxError, TypeError, ValueError):
+    """An option of `fxmax.lower` or its like has a name or a value that there is not."""
+
+
 class RuleError(FxmaxError):
     """A rule does not fit the schema of the overload that it is registered for."""
 

@@ -106,15 +106,14 @@ def explain(names: list[str]) -> int:
 def scaling() -> int:
     """Print how long each step takes on ever larger graphs, on the meta device."""
     import torch
-    from max.graph import DeviceRef
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from fxmax.frontend.capture import capture
+    from fxmax.frontend.options import Options
     from fxmax.lowering.walk import lower
     from fxmax.passes import run_passes
-    from fxmax.rules import default_table
 
-    table = default_table()
+    options = Options.resolve(passes=())
     ids = torch.zeros(1, 128, dtype=torch.long, device="meta")
     print("layers   nodes   export decompose  passes    rules   nodes/s of ours")
     for layers in (8, 8, 16, 32, 64):  # the first once more, since it also loads what the rules need
@@ -123,12 +122,12 @@ def scaling() -> int:
         start = time.perf_counter()
         exported = torch.export.export(model, (), {"input_ids": ids, "use_cache": False}, strict=False)
         times = [time.perf_counter() - start]
-        captured = capture(exported, table=table, passes=())
+        captured = capture(exported, options=options)
         times.append(captured.seconds)
         start = time.perf_counter()
-        run_passes(captured.program, table)
+        run_passes(captured.program, options.table)
         times.append(time.perf_counter() - start)
-        lowered = lower(captured, table, DeviceRef.CPU())
+        lowered = lower(captured)
         times.append(lowered.report.seconds["lower"])
         nodes = len(lowered.report.nodes)
         columns = (f"{t:{w}.2f}" for t, w in zip(times, (8, 10, 8, 8), strict=True))

@@ -37,17 +37,17 @@ def compiled():
     torch._dynamo.reset()
     module = Model().eval()
     twin, lowered = copy.deepcopy(module), []
-    original = dynamo.lower
+    original = dynamo.lower_job
 
     def counted(*args, **kwargs):
         lowered.append(original(*args, **kwargs))
         return lowered[-1]
 
-    dynamo.lower = counted
+    dynamo.lower_job = counted
     try:
         yield torch.compile(module, backend="fxmax", dynamic=True, options={"quiet": True}), twin, lowered
     finally:
-        dynamo.lower = original
+        dynamo.lower_job = original
         torch._dynamo.reset()
 
 

@@ -122,6 +122,7 @@ def lower(
 ) -> int:
     """Lower and compile a module; save it as an artifact that runs without torch."""
     import fxmax
+    from fxmax.frontend.options import CompileOptions
 
     if save is not None and no_compile:
         raise click.UsageError("--save needs the compile that --no-compile leaves out")
@@ -130,20 +131,20 @@ def lower(
 
         check_place(save)
     given = _given(target, dynamic)
-    lowered = fxmax.lower(
-        *given.call,
-        dynamic_shapes=given.dynamic_shapes,
-        device=device,
-        quiet=quiet,
-        compile=not no_compile,  # type: ignore[call-overload]
+    dims, options = given.dynamic_shapes, CompileOptions(device=device, quiet=quiet)
+    compiled = None if no_compile else fxmax.lower(*given.call, dynamic_shapes=dims, **options)
+    lowered = (
+        fxmax.lower(*given.call, dynamic_shapes=dims, compile=False, **options)
+        if compiled is None
+        else compiled.lowered
     )
     click.echo(lowered.report.json() if as_json else lowered.report.text(verbose))
     if html is not None:
         lowered.report.html(html)
     if emit is not None:
-        write_whole(emit, getattr(lowered, "lowered", lowered).source())
-    if save is not None:
-        lowered.save(save)
+        write_whole(emit, lowered.source())
+    if save is not None and compiled is not None:
+        compiled.save(save)
         click.echo(f"wrote {save}: fxmax.load({str(save)!r}) runs it without torch", err=True)
     return 0
 

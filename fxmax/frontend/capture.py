@@ -12,13 +12,13 @@ import sympy
 import torch
 from torch.export import ExportedProgram
 
-from fxmax.core.table import RuleTable
 from fxmax.errors import CaptureError
 from fxmax.frontend.decompose import decompose
 from fxmax.frontend.dim_names import dim_names
 from fxmax.frontend.drop_noop_casts import drop_noop_casts
 from fxmax.frontend.example_inputs import example_inputs
 from fxmax.frontend.export import export
+from fxmax.frontend.options import Options
 from fxmax.passes import run_passes
 from fxmax.report import PassRecord, SkippedNode
 from fxmax.support.gc_pause import uncollected
@@ -30,6 +30,7 @@ class Captured:
 
     program: ExportedProgram
     name: str
+    options: Options  # that it was captured with, and is lowered with
     parameters: list[str]  # names of forward's parameters, in order
     dim_names: dict[sympy.Symbol, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -54,15 +55,15 @@ def capture(
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic_shapes: Any = None,
-    table: RuleTable,
-    passes: Sequence[str] | None = None,
+    options: Options,
 ) -> Captured:
-    """Trace `module` with `torch.export` and decompose it to ops that `table` has rules for.
+    """Trace `module` with `torch.export` and decompose it to ops that the options' table has rules for.
 
     Args:
         module: an `nn.Module`, a `torch.fx.GraphModule` (which is one) or an `ExportedProgram`.
         args, kwargs: example inputs, as `module` takes them; not for an `ExportedProgram`.
         dynamic_shapes: as for `torch.export.export`.
+        options: the rules and rewrites to use, and what the stages after this one need.
 
     Raises:
         CaptureError: no inputs were given, or torch can't export the module.
@@ -93,7 +94,7 @@ def capture(
     if not parameters:
         entry = exported.module_call_graph[0].signature
         parameters = list(entry.forward_arg_names or []) if entry else []
-    program = decompose(exported, table)
-    ran, skipped = run_passes(program, table, passes)
+    program = decompose(exported, options.table)
+    ran, skipped = run_passes(program, options.table, options.passes)
     seconds = time.perf_counter() - start
-    return Captured(program, name, parameters, names, notes, seconds, exported, ran, skipped)
+    return Captured(program, name, options, parameters, names, notes, seconds, exported, ran, skipped)

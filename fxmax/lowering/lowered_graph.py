@@ -23,9 +23,17 @@ class LoweredGraph:
     signature: Signature
     report: Report
     captured: Captured
-    device: DeviceRef
-    table: RuleTable  # the rules as they were, overrides included
     position: int = 0  # among the graphs of one MAX module
+
+    @property
+    def device(self) -> DeviceRef:
+        """Where the graph runs."""
+        return self.captured.options.device
+
+    @property
+    def table(self) -> RuleTable:
+        """The rules as they were, overrides included."""
+        return self.captured.options.table
 
 
 @dataclass

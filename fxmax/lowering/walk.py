@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from fxmax.core.context import Context, PendingWeight
 from fxmax.core.mlir_access import counted
-from fxmax.core.table import Platform, Rule, RuleTable, parameter_name
+from fxmax.core.table import Platform, Rule, parameter_name
 from fxmax.core.typecheck import checked, expected_type
 from fxmax.core.types import WIDENED_ON_CPU, Symbols
 from fxmax.core.weights import Slot, Weights, collect
@@ -48,8 +48,6 @@ BLOCKED = _Blocked()
 @in_default_mlir_context
 def lower(
     captured: Captured,
-    table: RuleTable,
-    device: DeviceRef,
     shared: Shared | None = None,
     own_kernels: bool = True,
 ) -> LoweredGraph:
@@ -57,7 +55,7 @@ def lower(
 
     `own_kernels`: whether rules may call fxmax's kernels where MAX has an op of its own.
     """
-    return Lowerer(captured, table, device, shared, own_kernels).lower()
+    return Lowerer(captured, shared, own_kernels).lower()
 
 
 class Lowerer(torch.fx.Interpreter):
@@ -66,14 +64,13 @@ class Lowerer(torch.fx.Interpreter):
     def __init__(
         self,
         captured: Captured,
-        table: RuleTable,
-        device: DeviceRef,
         shared: Shared | None = None,
         own_kernels: bool = True,
     ) -> None:
         super().__init__(captured.program.graph_module)
         self.own_kernels = own_kernels
-        self.captured, self.table, self.device = captured, table, device
+        device = captured.options.device
+        self.captured, self.table, self.device = captured, captured.options.table, device
         self.shared = shared
         self.symbols = Symbols(captured.dim_names)
         self.boundary: Boundary = boundary_of(captured.program, self.symbols, device)
@@ -118,17 +115,7 @@ class Lowerer(torch.fx.Interpreter):
             self.report.notes.append(host.note(self.hosted))
         self.report.seconds |= {"capture": self.captured.seconds, "lower": time.perf_counter() - start}
         signature = self.boundary.signature
-        rules = RuleTable(parent=self.table)
-        return LoweredGraph(
-            self.max_graph,
-            self.weights,
-            signature,
-            self.report,
-            self.captured,
-            self.device,
-            rules,
-            position,
-        )
+        return LoweredGraph(self.max_graph, self.weights, signature, self.report, self.captured, position)
 
     # -- one handler for each kind of fx node ---------------------------------------------------
 

@@ -7,12 +7,13 @@ What it leaves although it looks for such nodes, it says why: see `fxmax.Report.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from torch.export import ExportedProgram
 
 from fxmax.core.table import RuleTable
-from fxmax.errors import FxmaxError
+from fxmax.errors import OptionError
 from fxmax.fx.edit import rename_outputs
 from fxmax.passes import (  # noqa: F401 - each registers itself
     attention_heads_first,
@@ -33,7 +34,7 @@ from fxmax.passes.lib.rewriter import skipped_nodes
 from fxmax.passes.registry import REGISTERED, Pass, in_order
 from fxmax.report import PassRecord, SkippedNode
 
-__all__ = ["PASSES", "Pass", "Rewrites", "run_passes"]
+__all__ = ["PASSES", "Pass", "Rewrites", "pass_names", "run_passes"]
 
 PASSES: dict[str, Pass] = in_order(REGISTERED)
 
@@ -45,17 +46,31 @@ class Rewrites(NamedTuple):
     skipped: list[SkippedNode]
 
 
+def pass_names(names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The passes that are named (None: all of them), in the order that they run in.
+
+    Raises:
+        OptionError: there is no pass of such a name.
+    """
+    if names is None:
+        return tuple(PASSES)
+    for name in names:
+        if name not in PASSES:
+            close = get_close_matches(name, PASSES, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(PASSES)}"
+            raise OptionError(f"no such pass: {name}; {hint}")
+    return tuple(name for name in PASSES if name in names)
+
+
 def run_passes(program: ExportedProgram, table: RuleTable, names: Sequence[str] | None = None) -> Rewrites:
     """Run the named passes (None: all of them) on `program`, in place, in the order of `PASSES`.
 
     Raises:
-        FxmaxError: there is no pass of such a name.
+        OptionError: there is no pass of such a name.
     """
-    if names is not None and (unknown := set(names) - set(PASSES)):
-        raise FxmaxError(f"no such pass: {', '.join(sorted(unknown))}; known: {', '.join(PASSES)}")
-    records = []
+    chosen, records = pass_names(names), []
     for name, one in PASSES.items():
-        if names is not None and name not in names:
+        if name not in chosen:
             records.append(one.skipped("passes= does not name it"))
             continue
         records.append(one.apply(program, table))

@@ -33,7 +33,7 @@ class Extractor:
     """
 
     def __init__(self, captured: Captured, writers: Mapping[str, str]) -> None:
-        self.program = captured.program
+        self.program, self.options = captured.program, captured.options
         self.specs = {getattr(s.arg, "name", ""): s for s in self.program.graph_signature.input_specs}
         # Every value that a mutable placeholder holds at some point: its first, and those written.
         self.holders = {**writers, **{p: p for p in writers.values()}}
@@ -69,7 +69,7 @@ class Extractor:
         else:
             results += [(r, _returned(r)) for r in _tensors(graph, call, node)]
         graph.output(tuple(r for r, _ in results))
-        return Captured(self._program(graph, takes, [s for _, s in results]), name, [])
+        return Captured(self._program(graph, takes, [s for _, s in results]), name, self.options, [])
 
     def _spec(self, node: torch.fx.Node) -> InputSpec | None:
         return self.specs.get(self.holders.get(node.name, node.name))

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from max.graph import DeviceRef, Module
+from max.graph import Module
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
 from fxmax.compiled import arguments_of
-from fxmax.core.table import RuleTable
 from fxmax.core.types import Symbols
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
@@ -35,16 +34,14 @@ class Graphs:
     def __init__(
         self,
         captured: Captured,
-        table: RuleTable,
-        device: DeviceRef,
         weights: Weights | None,
         inputs: tuple[Any, Any],
     ) -> None:
         program = captured.program
         self.shared = Shared(Module())
         self.held = weights
-        whole = self._lower(captured, table, device)
-        extractor = Extractor(captured, boundary_of(program, Symbols(), device).in_place)
+        whole = self._lower(captured)
+        extractor = Extractor(captured, boundary_of(program, Symbols(), captured.options.device).in_place)
         self.kind = {n.name: _kind(n, extractor) for n in program.graph.nodes if _is_timed(n)}
         first: dict[str, torch.fx.Node] = {}
         for n in program.graph.nodes:
@@ -54,15 +51,15 @@ class Graphs:
         tensors = arguments_of(whole).flatten(*inputs)
         wanted = {used.name for n in first.values() for used in extractor.fed(n)}
         values = _Values(program, wanted).of(placeholders(program, whole.weights.by_fqn(), tensors))
-        idle = capture(_Idle(), (torch.zeros(1),), table=table)
-        self.lowered = {WHOLE: whole, IDLE: self._lower(idle, table, device)}
+        idle = capture(_Idle(), (torch.zeros(1),), options=captured.options)
+        self.lowered = {WHOLE: whole, IDLE: self._lower(idle)}
         self.inputs = {WHOLE: tensors, IDLE: [torch.zeros(1)]}
         for n in first.values():
-            self.lowered[n.name] = self._lower(extractor.alone(n, f"alone.{n.name}"), table, device)
+            self.lowered[n.name] = self._lower(extractor.alone(n, f"alone.{n.name}"))
             self.inputs[n.name] = [values[used.name] for used in extractor.fed(n)]
 
-    def _lower(self, captured: Captured, table: RuleTable, device: DeviceRef) -> Lowered:
-        lowered = Lowered.of(walk.lower(captured, table, device, self.shared))
+    def _lower(self, captured: Captured) -> Lowered:
+        lowered = Lowered.of(walk.lower(captured, self.shared))
         if lowered.report.gaps:
             raise LoweringError(lowered.report)
         if self.held is not None:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
 from fxmax.compiled import Compiled, compile_module
-from fxmax.core.table import RuleTable
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError
 from fxmax.frontend.capture import capture
+from fxmax.frontend.options import Options, WalkOptions, known
 from fxmax.lowered import Lowered
 from fxmax.profiling.graphs import IDLE, WHOLE, Graphs, check_fixed
 from fxmax.profiling.result import NodeTime, Profile
 from fxmax.report import NodeRecord
-from fxmax.rules import default_table
-from fxmax.rules.quantized_linear import quantized
-from fxmax.runtime import device as devices
 from fxmax.support.progress import Progress
 from fxmax.verification.reference import given_inputs
 
@@ -36,11 +35,7 @@ def profile(
     kwargs: Mapping[str, Any] | None = None,
     *,
     runs: int = 20,
-    table: RuleTable | None = None,
-    device: str = "auto",
-    passes: Sequence[str] | None = None,
-    dtype: str | None = None,
-    quiet: bool = False,
+    **options: Unpack[WalkOptions],
 ) -> Profile:
     """Time every node of a lowered module alone, and the module whole.
 
@@ -51,31 +46,33 @@ def profile(
             `Compiled` one, with the weights that it holds.
         args, kwargs: inputs, as the module takes them; what an op costs may hang on their values.
         runs: timed calls of each graph; fewer where they would take more than a second.
-        table, device, passes, dtype: as `fxmax.lower`'s; not for a `Lowered` or `Compiled` one.
-        quiet: show no progress on stderr.
+        table, device, passes, dtype, quiet: as `fxmax.lower`'s. A `Lowered` or `Compiled` one has all
+            but `quiet` already.
 
     Raises:
-        CaptureError, LoweringError, WeightError, DeviceError, CompileError: as `fxmax.lower`.
+        CaptureError, LoweringError, WeightError, DeviceError, CompileError, OptionError: as
+            `fxmax.lower`.
         InputError: `args` don't fit the module that was lowered.
         FxmaxError: the sizes of the module that was lowered vary.
     """
     if runs < 1:
         raise FxmaxError(f"runs={runs}: at least one run is needed")
-    progress = Progress(quiet)
+    known("profile", WalkOptions, options)
+    progress = Progress(options.get("quiet", False))
     weights: Weights | None = None
     if isinstance(module, (Compiled, Lowered)):
         lowered = module.lowered if isinstance(module, Compiled) else module
-        captured, rules, where, weights = lowered.captured, lowered.table, lowered.device, module.weights
+        anew = lowered.captured.options.again("profile", options)
+        captured, weights = replace(lowered.captured, options=anew), module.weights
     else:
-        where = devices.resolve(device)
-        rules = quantized(default_table() if table is None else table, dtype, where, passes)
+        resolved = Options.resolve(**options)
         if isinstance(args, (torch.Tensor, np.ndarray)):
             args = (args,)
         with progress.stage("capture"):
-            captured = capture(module, args, kwargs, table=rules, passes=passes)
+            captured = capture(module, args, kwargs, options=resolved)
     check_fixed(captured)
     with progress.stage("lower", "the whole graph, and each distinct node as one"):
-        graphs = Graphs(captured, rules, where, weights, given_inputs(captured, args, kwargs))
+        graphs = Graphs(captured, weights, given_inputs(captured, args, kwargs))
     with progress.stage("compile", COMPILING.format(len(graphs.measured))):
         compiled = compile_module(graphs.shared.module, graphs.lowered, strict=False)
     with progress.stage("time", f"{len(compiled)} graphs, {runs} runs each"):
@@ -84,7 +81,7 @@ def profile(
     report.seconds["compile"] = progress.seconds["compile"]
     return Profile(
         model=captured.name,
-        device=str(where),
+        device=str(captured.options.device),
         nodes=[_node(n, graphs, times) for n in report.nodes if n.fate != "structural"],
         whole_ms=times[WHOLE][0] - idle,
         whole_median_ms=times[WHOLE][1] - idle,

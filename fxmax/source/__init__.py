@@ -35,6 +35,7 @@ def _without_fused(lowered: LoweredGraph) -> LoweredGraph:
     if not any(getattr(target, "namespace", "") == "fxmax" for target in targets):
         return lowered
     assert captured.exported is not None
-    again = capture(captured.exported, table=lowered.table, passes=("drop_asserts", "complex_pairs"))
+    options = replace(captured.options, passes=("drop_asserts", "complex_pairs"))
+    again = capture(captured.exported, options=options)
     again = replace(again, name=captured.name, parameters=captured.parameters, dim_names=captured.dim_names)
-    return lower(again, lowered.table, lowered.device)
+    return lower(again)

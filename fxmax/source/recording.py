@@ -67,7 +67,7 @@ class _RecordingLowerer(Lowerer):
 def record(lowered: LoweredGraph) -> Recording:
     """The calls that build the graph of `lowered`."""
     recording = Recording(lowered)
-    lowerer = _RecordingLowerer(lowered.captured, lowered.table, lowered.device, own_kernels=False)
+    lowerer = _RecordingLowerer(lowered.captured, own_kernels=False)
     lowerer.calls = recording.calls
     outputs: list[Any] = []
     with _watched(recording.calls, lambda: getattr(lowerer, "node", None), outputs):

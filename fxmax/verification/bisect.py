@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fxmax.core.table import RuleTable
 from fxmax.core.weights import Weights
 from fxmax.frontend.capture import Captured
 from fxmax.support.progress import Progress
@@ -24,8 +23,6 @@ PROBES = 3
 
 def bisected(
     captured: Captured,
-    table: RuleTable,
-    device: Any,
     args: Any,
     kwargs: Mapping[str, Any],
     original: Weights | None,
@@ -41,7 +38,7 @@ def bisected(
     while True:
         probes = _spread(suspects) if rounds else []
         taps = {*probes, *(ends & set(names) if not rounds else {suspects[-1]})}
-        verifier = Verifier(captured, table, device, taps=taps, original=original)
+        verifier = Verifier(captured, taps=taps, original=original)
         with progress.stage(f"compile, round {len(rounds) + 1}", COMPILING):
             verifier.compile(held)
         found = verifier(args, kwargs, reference=reference)

@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from max._mlir_context import in_default_mlir_context
-from max.graph import DeviceRef, TensorValue
+from max.graph import TensorValue
 
 from fxmax.compiled import Compiled
-from fxmax.core.table import RuleTable
 from fxmax.frontend.capture import Captured
 from fxmax.fx.provenance import module_path
 from fxmax.lowered import Lowered
@@ -43,12 +42,10 @@ class TappedLowerer(Lowerer):
     def __init__(
         self,
         captured: Captured,
-        table: RuleTable,
-        device: DeviceRef,
         shared: Shared | None,
         taps: Iterable[str],
     ) -> None:
-        super().__init__(captured, table, device, shared)
+        super().__init__(captured, shared)
         wanted = set(taps)
         self.taps = [n for n in captured.program.graph.nodes if n.name in wanted]
         self.tapped: dict[str, Any] = dict.fromkeys(n.name for n in self.taps)
@@ -70,13 +67,11 @@ class TappedLowerer(Lowerer):
 @in_default_mlir_context
 def lower_tapped(
     captured: Captured,
-    table: RuleTable,
-    device: DeviceRef,
     taps: Iterable[str],
     shared: Shared | None = None,
 ) -> Lowered:
     """`lowering.lower`, with `taps` (node names) as further outputs, in the graph's order."""
-    return Lowered.of(TappedLowerer(captured, table, device, shared, taps).lower())
+    return Lowered.of(TappedLowerer(captured, shared, taps).lower())
 
 
 def run_tapped(compiled: Compiled, args: Any, kwargs: Any, taps: int) -> tuple[list[Any], list[Any]]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch.utils import _pytree as pytree
+from typing_extensions import Unpack
 
 from fxmax.compiled import Compiled, compile_lowered
-from fxmax.core.table import RuleTable
 from fxmax.core.types import TO_TORCH, compute_dtype
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.frontend.capture import Captured, capture
+from fxmax.frontend.options import Options, WalkOptions, known
 from fxmax.lowered import Lowered
-from fxmax.rules import default_table
-from fxmax.runtime import device as devices
 from fxmax.support.progress import Progress
 from fxmax.verification.distance import check_node, distance
 from fxmax.verification.reference import Walk, Walks, given_inputs, lifted, placeholders
@@ -45,10 +45,7 @@ def verify(
     reference: str = "float32",
     bisect: bool = False,
     dynamic_shapes: Any = None,
-    table: RuleTable | None = None,
-    device: str = "auto",
-    passes: Sequence[str] | None = None,
-    quiet: bool = False,
+    **options: Unpack[WalkOptions],
 ) -> Verification:
     """Find the first node at which MAX and torch differ by more than rounding explains.
 
@@ -63,39 +60,40 @@ def verify(
         bisect: watch a few nodes at a time, and compile anew for each step: slower by far, and the
             graph is fused almost as it is without taps. For a fault that hides while watched: the
             outputs of the graph without taps are always compared too, and show that there is one.
-        dynamic_shapes, table, device, passes: as `fxmax.lower`'s; for a `Lowered` or `Compiled` one
-            only `table` counts (default: the rules that it was lowered with).
-        quiet: show no progress on stderr.
+        dynamic_shapes, table, device, passes, dtype, quiet: as `fxmax.lower`'s. A `Lowered` or
+            `Compiled` one has all but `table` (default: the rules that it was lowered with) and
+            `quiet` already.
 
     Returns:
         A `Verification`; its `first_divergent` is None where there is none.
 
     Raises:
-        CaptureError, LoweringError, WeightError, DeviceError, CompileError: as `fxmax.lower`.
+        CaptureError, LoweringError, WeightError, DeviceError, CompileError, OptionError: as
+            `fxmax.lower`.
     """
     _check(level, reference)
     if isinstance(args, (torch.Tensor, np.ndarray)):
         args = (args,)
-    progress = Progress(quiet)
+    known("verify", WalkOptions, options)
+    progress = Progress(options.get("quiet", False))
     original: Weights | None = None
     held: Weights | None = None
     if isinstance(module, (Compiled, Lowered)):
         lowered = module.lowered if isinstance(module, Compiled) else module
-        captured, where = lowered.captured, lowered.device
+        given = options if dynamic_shapes is None else {**options, "dynamic_shapes": dynamic_shapes}
+        anew = lowered.captured.options.again("verify", given, free=("table", "quiet"))
+        captured = replace(lowered.captured, options=anew)
         original, held = lowered.weights, module.weights
-        rules = lowered.table if table is None else table
     else:
-        rules, where = table or default_table(), devices.resolve(device)
+        resolved = Options.resolve(**options)
         with progress.stage("capture"):
-            captured = capture(
-                module, args, kwargs, dynamic_shapes=dynamic_shapes, table=rules, passes=passes
-            )
+            captured = capture(module, args, kwargs, dynamic_shapes=dynamic_shapes, options=resolved)
     if bisect:
         from fxmax.verification.bisect import bisected
 
-        return bisected(captured, rules, where, args, kwargs or {}, original, held, reference, progress)
-    verifier = Verifier(captured, rules, where, level=level, original=original)
-    unwatched = Verifier(captured, rules, where, taps=(), original=original)
+        return bisected(captured, args, kwargs or {}, original, held, reference, progress)
+    verifier = Verifier(captured, level=level, original=original)
+    unwatched = Verifier(captured, taps=(), original=original)
     with progress.stage("compile", COMPILING):
         verifier.compile(held)
     with progress.stage("compile unwatched", UNWATCHED):
@@ -116,18 +114,16 @@ class Verifier:
     def __init__(
         self,
         captured: Captured,
-        table: RuleTable,
-        device: Any,
         *,
         level: Level = "node",
         taps: Iterable[str] | None = None,
         original: Weights | None = None,
         shared: Any = None,
     ) -> None:
-        self.captured, self.level, self.device = captured, level, device
+        self.captured, self.level, self.device = captured, level, captured.options.device
         chosen = tappable(captured, level) if taps is None else set(taps)
         self.taps = [n.name for n in captured.program.graph.nodes if n.name in chosen]
-        self.lowered = lower_tapped(captured, table, device, self.taps, shared)
+        self.lowered = lower_tapped(captured, self.taps, shared)
         if self.lowered.report.gaps:
             raise LoweringError(self.lowered.report)
         self.original = self.lowered.weights if original is None else original

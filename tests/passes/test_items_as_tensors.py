@@ -10,7 +10,7 @@ from torch import Tensor
 
 import fxmax
 from fxmax.frontend.capture import Captured, capture
-from fxmax.rules import default_table
+from fxmax.frontend.options import Options
 from tests.support.parity import Fn
 from tests.support.rewritten import reasons
 
@@ -19,7 +19,7 @@ X, AT = torch.randn(3, 4), torch.tensor([2, 1])
 
 
 def captured(fn: Callable[[Tensor, Tensor], Tensor], x: Tensor = X) -> Captured:
-    return capture(Fn(fn), (x, AT), table=default_table())
+    return capture(Fn(fn), (x, AT), options=Options.resolve())
 
 
 @pytest.mark.parametrize(

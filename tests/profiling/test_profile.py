@@ -13,9 +13,9 @@ from torch.export.graph_signature import OutputKind
 import fxmax
 from fxmax.compiled import compile_module
 from fxmax.frontend.capture import capture
+from fxmax.frontend.options import Options
 from fxmax.profiling import Profile
 from fxmax.profiling.graphs import Graphs
-from fxmax.rules import default_table
 from fxmax.verification.reference import Walk, given_inputs, placeholders
 
 
@@ -70,9 +70,8 @@ def profile(model: Model) -> Profile:
 
 def test_what_is_timed_is_the_node(model: Model, profile: Profile) -> None:
     """Each graph that was cut out gives torch's own result of that node, and writes what it writes."""
-    captured = capture(model, INPUTS, table=default_table())
-    where = fxmax.lower(model, INPUTS, device="cpu", compile=False, quiet=True).device
-    graphs = Graphs(captured, default_table(), where, None, given_inputs(captured, INPUTS, None))
+    captured = capture(model, INPUTS, options=Options.resolve(device="cpu"))
+    graphs = Graphs(captured, None, given_inputs(captured, INPUTS, None))
     compiled = compile_module(graphs.shared.module, graphs.lowered, strict=False)  # the fixture's: a hit
     checked = 0
     for name in graphs.measured.values():

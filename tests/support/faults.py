@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from max.graph import DeviceRef, Module, ops
+from max.graph import Module, ops
 
 import fxmax
 from fxmax.compiled import compile_module
 from fxmax.frontend.capture import capture
+from fxmax.frontend.options import Options
 from fxmax.lowering.lowered_graph import Shared
 from fxmax.verification import Verification, Verifier
 
@@ -68,17 +69,17 @@ class Suite:
 
     def _compile(self) -> dict[str, Verifier]:
         torch.manual_seed(0)
-        inputs, device, shared = self.draw(), DeviceRef.CPU(), Shared(Module())
+        inputs, shared = self.draw(), Shared(Module())
+        options = Options.resolve(device="cpu", passes=self.passes)
         verifiers = {}
         for i, fault in enumerate([None, *self.faults.values()]):
-            table = fxmax.default_table()
-            captured = capture(self.module, inputs, table=table, passes=self.passes)
+            captured = capture(self.module, inputs, options=options)
             captured.name = f"graph{i}"
             if fault is not None:
                 nodes = [n.name for n in captured.program.graph.nodes if n.target == fault.target]
                 self.planted[fault.id] = nodes[fault.nth]
-                table = table_with(fault, nodes[fault.nth])
-            verifiers[fault.id if fault else "clean"] = Verifier(captured, table, device, shared=shared)
+                captured.options = replace(options, table=table_with(fault, nodes[fault.nth]))
+            verifiers[fault.id if fault else "clean"] = Verifier(captured, shared=shared)
         lowered = {v.captured.name: v.lowered for v in verifiers.values()}
         compiled = compile_module(shared.module, lowered, strict=False)
         for v in verifiers.values():

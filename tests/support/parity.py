@@ -22,10 +22,10 @@ import fxmax
 from fxmax.compiled import Compiled, compile_module
 from fxmax.errors import FxmaxError
 from fxmax.frontend.capture import capture
+from fxmax.frontend.options import Options
 from fxmax.lowered import Lowered
 from fxmax.lowering.lowered_graph import Shared
 from fxmax.lowering.walk import lower
-from fxmax.runtime import device as devices
 
 DEVICE = os.environ.get("FXMAX_TEST_DEVICE", "cpu")  # of the cases; `gpu` where there is one
 
@@ -84,8 +84,7 @@ class Batch:
         return self._compiled[group][name]
 
     def _compile(self, names: Sequence[str]) -> dict[str, Compiled]:
-        table, device = fxmax.default_table(), devices.resolve(DEVICE)
-        shared, lowered = Shared(Module()), {}
+        options, shared, lowered = Options.resolve(device=DEVICE), Shared(Module()), {}
         for name in names:
             case = self.cases[name]
             try:
@@ -94,13 +93,13 @@ class Batch:
                     tuple(case.inputs),
                     case.kwargs,
                     dynamic_shapes=case.dynamic_shapes,
-                    table=table,
+                    options=options,
                 )
-                report = lower(captured, table, device).report  # gaps must not reach the module
+                report = lower(captured).report  # gaps must not reach the module
                 if report.gaps:
                     raise fxmax.LoweringError(report)
                 captured.name = name
-                lowered[name] = Lowered.of(lower(captured, table, device, shared))
+                lowered[name] = Lowered.of(lower(captured, shared))
             except Exception as error:  # noqa: BLE001 - raised again where the case is asked for
                 self.errors[name] = error
         if not lowered:

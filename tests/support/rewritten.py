@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch.fx import Graph
 
 import fxmax
 from fxmax.frontend.capture import capture
+from fxmax.frontend.options import Options
 from fxmax.passes import PASSES, run_passes
 from fxmax.report import PassRecord
 from tests.support.parity import Fn
@@ -34,14 +35,12 @@ class Rewritten(NamedTuple):
 def rewritten(
     module: Function,
     *inputs: torch.Tensor,
-    passes: Sequence[str] | None = None,
-    table: fxmax.RuleTable | None = None,
     dynamic_shapes: Any = None,
+    **options: Any,
 ) -> Rewritten:
     """Capture `module` (or a function), and check that the graph still runs in torch, and is typed."""
     module = (module if isinstance(module, nn.Module) else Fn(module)).eval()
-    table = fxmax.default_table() if table is None else table
-    captured = capture(module, inputs, table=table, passes=passes, dynamic_shapes=dynamic_shapes)
+    captured = capture(module, inputs, options=Options.resolve(**options), dynamic_shapes=dynamic_shapes)
     graph = captured.program.graph
     for node in graph.nodes:
         assert node.op != "call_function" or "val" in node.meta or not node.users
@@ -71,7 +70,7 @@ def counted(graph: Graph) -> Counter[Any]:
 def run_one_by_one(module: Function, *inputs: torch.Tensor) -> dict[str, tuple[Counter[Any], Counter[Any]]]:
     """The counts of ops before and after each pass, in their order."""
     module = (module if isinstance(module, nn.Module) else Fn(module)).eval()
-    program = capture(module, inputs, table=fxmax.default_table(), passes=()).program
+    program = capture(module, inputs, options=Options.resolve(passes=())).program
     program.graph.eliminate_dead_code()
     seen = {}
     for name in PASSES:

@@ -21,9 +21,9 @@ from torch.nn import functional as F
 import fxmax
 from fxmax.compiled import Compiled, compile_module
 from fxmax.frontend.capture import capture
+from fxmax.frontend.options import Options
 from fxmax.lowering.walk import Shared, lower
 from fxmax.rules import default_table
-from fxmax.runtime import device as devices
 from fxmax.verification.proof import prove
 from tests.support.parity import Fn
 
@@ -242,11 +242,10 @@ def compiled() -> dict[str, Compiled]:
         rest = [{}] * (len(plant.inputs) - 1)
         dims = ({0: N}, *rest) if plant.varies else None
         name = f"{'wrong' if plant in WRONG else 'right'}_{plant.id}"
-        captured = capture(
-            module.eval(), plant.inputs, dynamic_shapes=dims, table=table_of(plant), **plant.settings
-        )
+        options = Options.resolve(table=table_of(plant), device="cpu", **plant.settings)
+        captured = capture(module.eval(), plant.inputs, dynamic_shapes=dims, options=options)
         captured.name = name
-        lowered[name] = lower(captured, table_of(plant), devices.resolve("cpu"), shared)
+        lowered[name] = lower(captured, shared)
         assert lowered[name].report.ok, lowered[name].report
     return compile_module(shared.module, lowered, strict=False)
 
