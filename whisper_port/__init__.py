@@ -12,7 +12,7 @@ _HOME = {
     "AudioError": ("whisper_port.audio.reading", "AudioError"),
     "Checkpoint": ("whisper_port.checkpoints", "Checkpoint"),
     "CheckpointError": ("whisper_port.checkpoints", "CheckpointError"),
-    "Transcription": ("whisper_port.transcription.sliding", "Transcription"),
+    "Transcription": ("whisper_port.transcription.transcription", "Transcription"),
     "WhisperModel": ("whisper_port.model", "WhisperModel"),
     "load_audio": ("whisper_port.audio.reading", "load_audio"),
     "load_checkpoint": ("whisper_port.checkpoints", "load"),
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from whisper_port.loading import load_model as load_model
     from whisper_port.model import WhisperModel as WhisperModel
     from whisper_port.modules.encoder import lower_encoder as lower_encoder
-    from whisper_port.transcription.sliding import Transcription as Transcription
+    from whisper_port.transcription.transcription import Transcription as Transcription
 
     load_checkpoint, resolve_checkpoint = _load, _resolve
 

@@ -83,7 +83,7 @@ def transcribe_files(
     from whisper.utils import get_writer
 
     from whisper_port.audio.reading import AudioError
-    from whisper_port.transcription.batched import start
+    from whisper_port.transcription.start import start
 
     writer = get_writer(output_format, str(output_dir))
     failed = 0

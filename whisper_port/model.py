@@ -18,7 +18,7 @@ from whisper_port.decoding.task import decode
 from whisper_port.engine import saved
 from whisper_port.engine.engine import Engine, Graphs, Sequences, Windows, host
 from whisper_port.engine.parts import ModelParts
-from whisper_port.transcription.batched import start
+from whisper_port.transcription.start import start
 from whisper_port.vocabulary import Vocabulary
 
 
@@ -117,7 +117,8 @@ class WhisperModel:
 
     def detect_language(self, mel: Any, tokenizer: Any = None) -> tuple[Any, Any]:
         """openai-whisper's: the language token and each language's probability, for each window."""
-        return whisper.detect_language(self, torch.as_tensor(mel), tokenizer)  # type: ignore[no-any-return]
+        token, probabilities = whisper.detect_language(self, torch.as_tensor(mel), tokenizer)
+        return token, probabilities
 
     def decode(
         self, mel: Any, options: DecodingOptions | None = None, **kwargs: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 SMALLEST_MULTILINGUAL = 51865  # tokens; an English-only model has one less, and large-v3 one more
@@ -21,3 +22,14 @@ class Vocabulary:
     @property
     def num_languages(self) -> int:
         return self.size - TOKENS_BESIDE_LANGUAGES - int(self.is_multilingual)
+
+
+def official_vocabulary(name: str) -> Vocabulary | None:
+    """The vocabulary of one of OpenAI's models, by its name; None for any other name."""
+    if re.fullmatch(r"(tiny|base|small|medium)\.en", name):
+        return Vocabulary(SMALLEST_MULTILINGUAL - 1)
+    if re.fullmatch(r"large|turbo|large-v3(-turbo)?", name):
+        return Vocabulary(SMALLEST_MULTILINGUAL + 1)  # one more language, Cantonese
+    if re.fullmatch(r"tiny|base|small|medium|large-v[12]", name):
+        return Vocabulary(SMALLEST_MULTILINGUAL)
+    return None

@@ -82,7 +82,7 @@ def test_a_bad_file_is_skipped_and_the_next_is_done(run, tmp_path, capsys):
 
 
 def test_ctrl_c_writes_the_segments_so_far(run, tmp_path, capsys, monkeypatch):
-    from whisper_port.transcription.sliding import Transcription
+    from whisper_port.transcription.transcription import Transcription
 
     given = Transcription.__next__
 

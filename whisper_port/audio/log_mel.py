@@ -78,7 +78,8 @@ def log_mel_spectrogram(audio: Audio, n_mels: int = 80, padding: int = 0) -> np.
 def normalized(log_power: np.ndarray, peak: float) -> np.ndarray:
     """Cut to 80 dB below the peak of the recording and scaled, as openai's."""
     floor = np.float32(peak) - np.float32(8.0)
-    return (np.maximum(log_power, floor) + np.float32(4.0)) / np.float32(4.0)
+    scaled: np.ndarray = (np.maximum(log_power, floor) + np.float32(4.0)) / np.float32(4.0)
+    return scaled
 
 
 def _log_power(pieces: Iterator[np.ndarray], n_mels: int) -> Iterator[np.ndarray]:

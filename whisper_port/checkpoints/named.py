@@ -15,6 +15,7 @@ import whisper
 from whisper.model import ModelDimensions
 
 from whisper_port.checkpoints.checkpoint import Checkpoint, CheckpointError, meta_model
+from whisper_port.vocabulary import official_vocabulary
 
 # name → (width, heads, encoder layers, decoder layers)
 _SIZES = {
@@ -47,12 +48,11 @@ def check_name(name: str) -> str:
 def dims_of(name: str) -> ModelDimensions:
     """The dims of an official model."""
     size = _ALIASES.get(check_name(name), name)
-    english = size.endswith(".en")
     width, heads, encoder, decoder = _SIZES[size.removesuffix(".en")]
-    third = size.startswith("large-v3")
-    vocabulary = 51864 if english else 51866 if third else 51865
-    mels = 128 if third else 80
-    return ModelDimensions(mels, 1500, width, heads, encoder, vocabulary, 448, width, heads, decoder)
+    vocabulary = official_vocabulary(name)
+    assert vocabulary is not None
+    mels = 128 if size.startswith("large-v3") else 80
+    return ModelDimensions(mels, 1500, width, heads, encoder, vocabulary.size, 448, width, heads, decoder)
 
 
 def heads_of(name: str) -> torch.Tensor:

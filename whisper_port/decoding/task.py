@@ -16,6 +16,7 @@ from whisper.decoding import BeamSearchDecoder, DecodingOptions, DecodingResult,
 
 from whisper_port.decoding.token_rules import GreedyRules
 from whisper_port.engine.engine import Sequences, Windows, host
+from whisper_port.option_rules import refuse
 from whisper_port.protocol import DecodingModel
 
 
@@ -35,13 +36,15 @@ def decode(
     return results[0] if single else results
 
 
-class Task(DecodingTask):
+class Task(DecodingTask):  # type: ignore[misc]  # openai-whisper has no types
     """One call of `decode`."""
 
     model: Any
 
     def __init__(self, model: DecodingModel, options: DecodingOptions) -> None:
-        super().__init__(model, replace(options, fp16=False))  # type: ignore[arg-type]
+        # openai's own checks do without a look at most values; tasks it has more of here.
+        refuse({k: v for k, v in vars(options).items() if k != "task"}, model.dims.n_vocab)
+        super().__init__(model, replace(options, fp16=False))
         if len(self.initial_tokens) > model.dims.n_text_ctx:
             raise ValueError(
                 f"the prompt and prefix are {len(self.initial_tokens)} tokens; at most "
@@ -56,7 +59,8 @@ class Task(DecodingTask):
     def run(self, mel: torch.Tensor) -> list[DecodingResult]:
         """openai's `run`, which takes several windows only where each has one sequence."""
         if self.n_group == 1:
-            return super().run(mel)
+            results: list[DecodingResult] = super().run(mel)
+            return results
         return [result for window in mel for result in super(Task, self).run(window[None])]
 
     def _get_audio_features(self, mel: torch.Tensor) -> torch.Tensor:
@@ -128,7 +132,7 @@ class Task(DecodingTask):
         return int(self.tokenizer.eot)
 
 
-class _OnMax(Inference):
+class _OnMax(Inference):  # type: ignore[misc]
     """What openai's beam search asks of the forward pass: to follow its beams."""
 
     sequences: Sequences | None = None

@@ -212,10 +212,11 @@ class Sequences:
 
 def host(buffer: Buffer) -> np.ndarray:
     """A buffer as a numpy array: its own memory on the CPU, a copy from elsewhere."""
-    return buffer.to_numpy() if buffer.is_host else buffer.to(CPU()).to_numpy()
+    array: np.ndarray = (buffer if buffer.is_host else buffer.to(CPU())).to_numpy()
+    return array
 
 
 def bits(buffer: Buffer) -> np.ndarray:
     """As `host`; of bfloat16, which numpy has not, the bits as uint16. For moving values about."""
     there = buffer if buffer.is_host else buffer.to(CPU())
-    return (there.view(DType.uint16) if there.dtype == DType.bfloat16 else there).to_numpy()
+    return host(there.view(DType.uint16) if there.dtype == DType.bfloat16 else there)

@@ -167,7 +167,8 @@ class _Cached(nn.Module):
             y = scaled_dot_product_attention(query, keys.floats(), values.floats())
             x = x + block.cross_attn.out(from_heads(y, rows))
             x = x + block.mlp(block.mlp_ln(x))
-        return x.view(sizes.audio, sizes.group, n, -1)
+        states: Tensor = x.view(sizes.audio, sizes.group, n, -1)
+        return states
 
     def logits(self, x: Tensor) -> Tensor:
         """(…, state) → (…, vocabulary) float32, by the tied embedding."""
@@ -192,7 +193,8 @@ def self_attention(
     query = to_heads(attention.query(x), attention.n_head, sizes.sequences, n)
     keys, values = (place.flatten(0, 1)[..., :end, :] for place in cache)
     out = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-    return attention.out(from_heads(out, sizes.rows))  # type: ignore[no-any-return]
+    result: Tensor = attention.out(from_heads(out, sizes.rows))
+    return result
 
 
 class Prefill(_Cached):

@@ -33,7 +33,8 @@ class Float32Ends(torch.nn.Module):
         self.encoder = encoder
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        return self.encoder(mel.to(self.encoder.conv1.weight.dtype)).float()  # type: ignore[no-any-return]
+        features: torch.Tensor = self.encoder(mel.to(self.encoder.conv1.weight.dtype))
+        return features.float()
 
 
 def meta_encoder(dims: ModelDimensions) -> AudioEncoder:

@@ -112,7 +112,8 @@ class Proof:
 def log_mel(audio: np.ndarray, n_mels: int) -> torch.Tensor:
     """The first 30 s of 16 kHz mono float32 audio as openai's log-mel, (1, n_mels, 3000) float32."""
     window = whisper.pad_or_trim(torch.from_numpy(audio))
-    return whisper.log_mel_spectrogram(window, n_mels).unsqueeze(0)
+    mel: torch.Tensor = whisper.log_mel_spectrogram(window, n_mels)
+    return mel.unsqueeze(0)
 
 
 def compare(

@@ -14,29 +14,30 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import tqdm
 from whisper.audio import N_FRAMES
 from whisper.decoding import DecodingResult
-from whisper.tokenizer import Tokenizer
 from whisper.utils import get_end
 
 from whisper_port.audio.log_mel import LogMel
 from whisper_port.audio.reading import Audio
+from whisper_port.option_rules import refuse
 from whisper_port.protocol import TranscriptionModel
 from whisper_port.transcription.options import clips
-from whisper_port.transcription.segments import Segment, Window, cut, cut_whole
-from whisper_port.transcription.sliding import Transcription
+from whisper_port.transcription.segments import DecodedWindow, Segment, cut, cut_whole
+from whisper_port.transcription.transcription import Transcription
 
-LEAST = 2 * N_FRAMES // 3  # frames of a window that is not a clip's last
+LEAST: int = 2 * N_FRAMES // 3  # frames of a window that is not a clip's last
 SMOOTH = 20  # frames (0.2 s) that loudness is averaged over: a stop inside a word is shorter
 REST = 100  # frames (1 s) that are worth a window of their own
-QUIET = 0.1  # of the way from the quietest place to the median is quiet enough
+QUIET = 0.1  # of the way from the quietest frame to the median is quiet enough
 
 
 @dataclass(frozen=True)
-class Place:
-    """A window to decode, or the rest of one: the limits it belongs to, by number, and its frames."""
+class Span:
+    """Frames to decode as a window: a part of the recording, by its number, or the rest of one."""
 
-    turn: int
+    part: int
     seek: int
     size: int
 
@@ -46,22 +47,35 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a window gave: its segments, its log-mel and frames of sound, and how many of them are done."""
+class DecodedSpan:
+    """A span's log-mel and segments, and the frame up to which those tell of it."""
 
-    found: list[Segment]
+    span: Span
     frames: np.ndarray
-    size: int
-    done: int
+    segments: list[Segment]
+    following: int
+
+    @property
+    def rest(self) -> Span | None:
+        """What is left of the span to decode."""
+        left = self.span.end - self.following
+        return Span(self.span.part, self.following, left) if left > 0 else None
 
 
-def start(
-    model: TranscriptionModel, audio: Audio, batch_size: int | None = None, **options: Any
-) -> Transcription:
-    """The transcription of a recording, by sliding window or in batches of `batch_size` windows."""
-    if batch_size is None:
-        return Transcription(model, audio, **options)
-    return BatchedTranscription(model, audio, batch_size, **options)
+class InOrder:
+    """Holds decoded spans back until every part before theirs is done, since rests come in later batches."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, list[DecodedSpan]] = {}
+        self._next = 0  # the part whose turn it is
+
+    def add(self, spans: list[DecodedSpan], unfinished: set[int]) -> Iterator[DecodedSpan]:
+        """Take a batch's spans; those whose turn it is, where `unfinished` parts have rests to come."""
+        for span in spans:
+            self._held.setdefault(span.span.part, []).append(span)
+        while self._next in self._held and self._next not in unfinished:
+            yield from self._held.pop(self._next)
+            self._next += 1
 
 
 class BatchedTranscription(Transcription):
@@ -73,53 +87,47 @@ class BatchedTranscription(Transcription):
     """
 
     def __init__(self, model: TranscriptionModel, audio: Audio, batch_size: int = 8, **options: Any) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it is 1 or more")
-        if options.get("hallucination_silence_threshold") is not None:
-            raise ValueError(
-                "hallucination_silence_threshold moves the next window by what this one holds, so windows "
-                "can't be decoded together: leave it out, or batch_size"
-            )
+        refuse({"batch_size": batch_size, **options}, model.vocabulary.size)
         super().__init__(model, audio, **options)
         self.batch_size = batch_size
 
-    def _windows(self, mel: LogMel, tokenizer: Tokenizer, bar: Any) -> Iterator[Segment]:
-        options = self.options
-        prompt: list[int] = []
-        if options.initial_prompt is not None:
-            prompt = tokenizer.encode(" " + options.initial_prompt.strip())
-        stride = N_FRAMES // self.model.dims.n_audio_ctx
-        last_speech = 0.0
-        fresh = (Place(i, *limit) for i, limit in enumerate(limits(mel, options.clip_timestamps)))
-        rests: list[Place] = []
-        given: dict[int, list[Given]] = {}
-        turn = 0
+    def _windows(self, mel: LogMel, bar: tqdm.tqdm[Any]) -> Iterator[Segment]:
+        prompt = self._initial_prompt()
+        parts = enumerate(limits(mel, self.options.clip_timestamps))
+        fresh = (Span(i, seek, size) for i, (seek, size) in parts)
+        rests: list[Span] = []
+        in_order = InOrder()
         while batch := [*rests, *islice(fresh, self.batch_size - len(rests))]:
-            rests = []
-            frames = np.stack([mel.window(place.seek, place.size) for place in batch])
-            results = self._decode_batch(frames, prompt)
-            for place, one, result in zip(batch, frames, results, strict=True):
-                found, following = self._cut(Window(place.seek, place.size, stride, tokenizer, result))
-                given.setdefault(place.turn, []).append(Given(found, one, place.size, following - place.seek))
-                if following < place.end:
-                    rests.append(Place(place.turn, following, place.end - following))
-            while turn in given and all(rest.turn != turn for rest in rests):
-                for part in given.pop(turn):
-                    bar.update(part.done)
-                    if options.word_timestamps and part.found:
-                        self._add_words(part.found, tokenizer, part.frames, part.size, last_speech)
-                        last_speech = get_end(part.found) or last_speech
-                    yield from self._given(part.found)
-                turn += 1
+            decoded = self._decode_spans(mel, batch, prompt)
+            rests = [rest for span in decoded if (rest := span.rest) is not None]
+            for span in in_order.add(decoded, {rest.part for rest in rests}):
+                bar.update(span.following - span.span.seek)
+                yield from self._finish(span)
 
-    def _cut(self, window: Window) -> tuple[list[Segment], int]:
+    def _decode_spans(self, mel: LogMel, batch: list[Span], prompt: list[int]) -> list[DecodedSpan]:
+        frames = np.stack([mel.window(span.seek, span.size) for span in batch])
+        results = self._decode_batch(frames, prompt)
+        return [
+            DecodedSpan(span, own, *self._cut(self._window(span.seek, span.size, result)))
+            for span, own, result in zip(batch, frames, results, strict=True)
+        ]
+
+    def _finish(self, decoded: DecodedSpan) -> Iterator[Segment]:
+        """Time the words of a span's segments, if that is asked for, and give them."""
+        segments = decoded.segments
+        if self.options.word_timestamps and segments:
+            self._add_words(segments, decoded.frames, decoded.span.size)
+            self._last_speech = get_end(segments) or self._last_speech
+        yield from self._give(segments)
+
+    def _cut(self, window: DecodedWindow) -> tuple[list[Segment], int]:
         """(segments, the frame up to which the window is done)."""
         end = window.seek + window.size
         if self.options.is_silence(window.result):
             return [], end
-        found, following = cut(window)
+        segments, following = cut(window)
         if window.seek < following < end - REST:
-            return found, following
+            return segments, following
         return cut_whole(window), end
 
     def _decode_batch(self, frames: np.ndarray, prompt: list[int]) -> list[DecodingResult]:
@@ -128,7 +136,7 @@ class BatchedTranscription(Transcription):
         left = list(range(len(frames)))
         for temperature in self.options.temperatures:
             options = self.options.decoding(temperature, self.language, prompt)
-            found: Any = self.model.decode(frames[left], options)
+            found = self.model.decode(frames[left], options)
             for i, result in zip(left, found, strict=True):
                 results[i] = result
             left = [i for i in left if self.options.needs_fallback(results[i])]
@@ -144,12 +152,12 @@ def limits(mel: LogMel, timestamps: Any) -> Iterator[tuple[int, int]]:
         while seek < end:
             size = end - seek
             if size > N_FRAMES:
-                size = quiet_place(mel.window(seek, N_FRAMES))
+                size = quiet_frame(mel.window(seek, N_FRAMES))
             yield seek, size
             seek += size
 
 
-def quiet_place(window: np.ndarray) -> int:
+def quiet_frame(window: np.ndarray) -> int:
     """The last quiet frame of a log-mel (n_mels, 3000), from two thirds of it on."""
     loudness = np.convolve(window.mean(axis=0), np.full(SMOOTH, 1 / SMOOTH), mode="same")
     late = loudness[LEAST : -SMOOTH // 2]  # beyond that the average looks past the window

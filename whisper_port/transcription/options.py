@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 from whisper.audio import FRAMES_PER_SECOND, SAMPLE_RATE
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
+from whisper_port.option_rules import clip_seconds, refuse
 from whisper_port.vocabulary import Vocabulary
 
 PREPENDED = "\"'“¿([{-"
@@ -18,7 +21,7 @@ APPENDED = "\"'.。,，!！?？:：”)]}、"
 
 
 @dataclass
-class Options:
+class TranscribeOptions:
     """`whisper.transcribe`'s options, by its names and defaults; `decode` are `DecodingOptions`'."""
 
     verbose: bool | None = None
@@ -38,17 +41,22 @@ class Options:
     decode: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, options: dict[str, Any]) -> Options:
+    def of(cls, options: dict[str, Any]) -> TranscribeOptions:
         """From keyword arguments; what is not an option of `transcribe` is one of `decode`."""
-        names = set(cls.__dataclass_fields__) - {"decode"}
+        names = {f.name for f in fields(cls)} - {"decode"}
         own = {k: v for k, v in options.items() if k in names}
         return cls(**own, decode={k: v for k, v in options.items() if k not in names})
+
+    def named(self) -> dict[str, Any]:
+        """All of them by name, as `transcribe` takes them."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "decode"}
+        return own | self.decode
 
     @property
     def temperatures(self) -> list[float]:
         """What is tried, one after the other, until a result looks right."""
         given = self.temperature
-        return [given] if isinstance(given, (int, float)) else list(given)
+        return [given] if isinstance(given, (int, float, Real)) else list(given)
 
     def decoding(self, temperature: float, language: str, prompt: list[int]) -> DecodingOptions:
         """One window's options at one temperature; those that have no meaning there are left out."""
@@ -78,25 +86,22 @@ class Options:
         return (repetitive or unlikely) and not silent
 
 
-def check_options(options: Options, vocabulary: Vocabulary) -> str:
+def check_options(options: TranscribeOptions, vocabulary: Vocabulary) -> str:
     """Refuse what can't work, before any long work; returns the language, "" to be detected.
 
     Raises:
-        ValueError, TypeError: an option is wrong; the text says which and what it may be.
+        ValueError, TypeError: options are wrong; the text says which and what they may be.
     """
     decode = {k: v for k, v in options.decode.items() if k not in ("beam_size", "best_of", "patience")}
     DecodingOptions(**decode)  # a TypeError for a name that is no option
-    task = decode.get("task", "transcribe")
-    if task not in ("transcribe", "translate"):
-        raise ValueError(f"task is {task!r}; it may be 'transcribe' or 'translate'")
-    if task == "translate" and not vocabulary.is_multilingual:
+    refuse(options.named(), vocabulary.size)
+    translate = decode.get("task") == "translate"
+    if translate and not vocabulary.is_multilingual:
         raise ValueError("task 'translate' needs a multilingual model; this one knows English only")
-    if task == "translate" and options.word_timestamps:
+    if translate and options.word_timestamps:
         warnings.warn("Word-level timestamps on translations may not be reliable.", stacklevel=4)
-    temperatures = options.temperature
-    if not isinstance(temperatures, (int, float)) and not len(temperatures):
-        raise ValueError("temperature is an empty sequence; give one at least, such as 0.0")
-    clips(options.clip_timestamps, 0)
+    if options.hallucination_silence_threshold is not None and not options.word_timestamps:
+        warnings.warn("hallucination_silence_threshold has no effect without word_timestamps", stacklevel=4)
     return check_language(options.decode.pop("language", None), vocabulary)
 
 
@@ -104,16 +109,11 @@ def check_language(language: str | None, vocabulary: Vocabulary) -> str:
     """The code of a language that the model knows; "" for None on a multilingual model.
 
     Raises:
-        ValueError: the model does not know it.
+        ValueError: there is no such language, or the model does not know it.
     """
     if language is None:
         return "" if vocabulary.is_multilingual else "en"
-    code = language.lower()
-    code = TO_LANGUAGE_CODE.get(code, code)
-    if code not in LANGUAGES:
-        raise ValueError(
-            f"unknown language {language!r}; see whisper.tokenizer.LANGUAGES for those there are"
-        )
+    code = language_code(language)
     if not vocabulary.is_multilingual and code != "en":
         raise ValueError(f"the model knows English only; {language!r} needs a multilingual one, such as base")
     if vocabulary.is_multilingual and code not in list(LANGUAGES)[: vocabulary.num_languages]:
@@ -121,22 +121,38 @@ def check_language(language: str | None, vocabulary: Vocabulary) -> str:
     return code
 
 
+def language_code(language: str) -> str:
+    """The code of a language, from its name or code.
+
+    Raises:
+        ValueError: Whisper knows no such language; the text guesses which was meant.
+    """
+    code = language.lower()
+    code = TO_LANGUAGE_CODE.get(code, code)
+    if code in LANGUAGES:
+        return str(code)
+    close = difflib.get_close_matches(code, [*LANGUAGES, *TO_LANGUAGE_CODE], n=1, cutoff=0.7)
+    guess = f" (is it {close[0]}?)" if close else ""
+    raise ValueError(
+        f"unknown language {language!r}{guess}; it is a name, or a code such as es; or leave it out, to have "
+        "it detected"
+    )
+
+
 def clips(timestamps: str | Sequence[float], frames: int) -> list[tuple[int, int]]:
     """(first, end) frames of the parts to transcribe, from "start,end,…" in seconds.
 
     Raises:
-        ValueError: they are not numbers.
+        ValueError: none of them lies within the sound. One that does not beside others is a warning.
     """
-    if isinstance(timestamps, str):
-        try:
-            seconds = [float(t) for t in timestamps.split(",")] if timestamps else []
-        except ValueError:
-            raise ValueError(
-                f"clip_timestamps is {timestamps!r}; it is start,end,start,end,… in seconds"
-            ) from None
-    else:
-        seconds = [float(t) for t in timestamps]
-    points = [round(t * FRAMES_PER_SECOND) for t in seconds] or [0]
+    points = [round(second * FRAMES_PER_SECOND) for second in clip_seconds(timestamps)]
     if len(points) % 2:
         points.append(frames)
-    return list(zip(points[::2], points[1::2], strict=True))
+    found = list(zip(points[::2], points[1::2], strict=True))
+    outside = sum(start >= min(end, frames) for start, end in found)
+    if frames and outside:
+        text = f"clip_timestamps is {timestamps!r}, and the sound ends at {frames / FRAMES_PER_SECOND:g} s"
+        if outside == len(found):
+            raise ValueError(f"{text}: there is nothing to transcribe")
+        warnings.warn(f"{text}: {outside} of {len(found)} clips are not transcribed", stacklevel=2)
+    return found

@@ -15,7 +15,7 @@ PUNCTUATION = "\"'“¿([{-\"'.。,，!！?？:：”)]}、"
 
 
 @dataclass
-class Window:
+class DecodedWindow:
     """One decoded window.
 
     Attributes:
@@ -42,12 +42,12 @@ class Window:
     @property
     def duration(self) -> float:
         """Seconds of sound."""
-        return self.size * HOP_LENGTH / SAMPLE_RATE
+        return float(self.size * HOP_LENGTH / SAMPLE_RATE)
 
     @property
     def step(self) -> float:
         """Seconds to a timestamp token's step: 0.02."""
-        return self.stride * HOP_LENGTH / SAMPLE_RATE
+        return float(self.stride * HOP_LENGTH / SAMPLE_RATE)
 
     @property
     def ends_with_one_time(self) -> bool:
@@ -77,7 +77,7 @@ class Window:
         }
 
 
-def cut(window: Window) -> tuple[list[Segment], int]:
+def cut(window: DecodedWindow) -> tuple[list[Segment], int]:
     """(segments of a window, the frame where the next window starts).
 
     Two timestamps in a row end a segment and start the next. An unfinished segment is left to the
@@ -105,7 +105,7 @@ def cut(window: Window) -> tuple[list[Segment], int]:
     return found, window.seek + window.steps(tokens[ends[-1] - 1]) * window.stride
 
 
-def cut_whole(window: Window) -> list[Segment]:
+def cut_whole(window: DecodedWindow) -> list[Segment]:
     """All of a window's segments, where no later window sees an unfinished one again."""
     found, _ = cut(window)
     rest = list(window.result.tokens)[sum(len(s["tokens"]) for s in found) :]
@@ -116,7 +116,7 @@ def cut_whole(window: Window) -> list[Segment]:
 
 
 def skip_hallucinations(
-    window: Window,
+    window: DecodedWindow,
     found: list[Segment],
     following: int,
     threshold: float,

@@ -15,7 +15,8 @@ from tests.support.speech import SAMPLE
 from whisper_port.audio.log_mel import LogMel, log_mel_spectrogram
 from whisper_port.audio.reading import load_audio
 from whisper_port.transcription import batched
-from whisper_port.transcription.segments import Window, cut_whole
+from whisper_port.transcription.segments import DecodedWindow, cut_whole
+from whisper_port.transcription.start import start
 
 RATE = 16000
 
@@ -63,7 +64,7 @@ def test_segments_are_in_order_and_have_words(model, recording):
 
 
 def test_only_the_windows_that_look_wrong_are_tried_again(model, recording, monkeypatch):
-    run = batched.start(model, recording, 4, temperature=(0.0, 0.4))
+    run = start(model, recording, 4, temperature=(0.0, 0.4))
     asked = []
     real = type(model).decode
 
@@ -109,10 +110,10 @@ def test_a_window_ends_where_it_is_quiet():
     window = rng.uniform(0.5, 1.0, (80, N_FRAMES)).astype(np.float32)
     window[:, 500:600] = -1.0  # too early
     window[:, 2400:2440] = -1.0
-    assert 2400 <= batched.quiet_place(window) < 2440
+    assert 2400 <= batched.quiet_frame(window) < 2440
     window[:, 2800:2840] = -1.0  # as quiet, and later: a fuller window
-    assert 2800 <= batched.quiet_place(window) < 2840
-    assert batched.LEAST <= batched.quiet_place(np.ones_like(window)) <= N_FRAMES
+    assert 2800 <= batched.quiet_frame(window) < 2840
+    assert batched.LEAST <= batched.quiet_frame(np.ones_like(window)) <= N_FRAMES
 
 
 def test_what_a_window_leaves_unfinished_is_kept():
@@ -120,7 +121,7 @@ def test_what_a_window_leaves_unfinished_is_kept():
     t, hello, there = tokenizer.timestamp_begin, *tokenizer.encode(" hello there")[:2]
     tokens = [t, hello, t + 50, t + 60, there]
     result = DecodingResult(audio_features=None, language="en", tokens=tokens)
-    window = Window(1000, 1500, 2, tokenizer, result)
+    window = DecodedWindow(1000, 1500, 2, tokenizer, result)
     first, rest = cut_whole(window)
     assert (first["start"], first["end"], first["text"]) == (10.0, 11.0, " hello")
     assert (rest["start"], rest["end"], rest["text"]) == (pytest.approx(11.2), 25.0, " there")
@@ -130,7 +131,7 @@ def test_what_a_window_leaves_unfinished_is_kept():
 
 def test_what_the_text_leaves_of_the_sound_is_decoded_next(model, recording, monkeypatch):
     """Ten seconds of each of two windows are told first; then the rests, together."""
-    run = batched.start(model, recording, 2, temperature=0.0, language="en")
+    run = start(model, recording, 2, temperature=0.0, language="en")
     tokenizer = get_tokenizer(False)
     t, hello = tokenizer.timestamp_begin, *tokenizer.encode(" hello")
     asked = []

@@ -14,7 +14,7 @@ from whisper.decoding import DecodingOptions
 from tests.support.speech import CLIPS
 from whisper_port.audio.reading import AudioError
 from whisper_port.engine.engine import Sequences, host
-from whisper_port.transcription.sliding import Transcription
+from whisper_port.transcription.sliding import SlidingTranscription
 
 pytestmark = pytest.mark.filterwarnings("ignore:FP16 is not supported")
 
@@ -211,7 +211,7 @@ def test_clipped_sound_is_openais(model, theirs, clip):
 )
 def test_a_wrong_option_is_refused_before_any_work(model, options, message):
     with pytest.raises(ValueError, match=message):
-        Transcription(model, "nowhere.wav", **options)  # before the file is looked at
+        SlidingTranscription(model, "nowhere.wav", **options)  # before the file is looked at
 
 
 def test_an_unknown_option_is_refused(model):
