@@ -1,17 +1,20 @@
 """What each option may be: one table, for the command and for Python alike, that needs no torch.
 
-`VALUES` says it of an option by itself, `TOGETHER` of several. What depends on the model is in
-`whisper_port.transcription.options.check_options`.
+`VALUES` says it of an option by itself, `TOGETHER` of several, and `model_problems` what a model adds.
+Languages are known to openai-whisper, so `whisper_port.transcription.options` checks those.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from operator import index
 from typing import Any, NamedTuple
+
+from whisper_port.vocabulary import Vocabulary
 
 TASKS = ("transcribe", "translate")
 
@@ -156,7 +159,7 @@ def problems(
 ) -> list[str]:
     """What is wrong with options, one text each; names get `prefix`. An option that is absent is None."""
     wrong = [
-        f"{prefix}{name} is {options[name]!r}; it is {kind.words}"
+        f"{prefix}{name} is {_shown(options[name])}; it is {kind.words}"
         for name, kind in values.items()
         if name in options and not kind.holds(options[name])
     ]
@@ -164,13 +167,23 @@ def problems(
     return wrong or [t.words for t in together if t.fail(*map(options.get, t.options))]
 
 
-def refuse(options: Mapping[str, Any], n_vocab: int) -> None:
-    """Raise a `ValueError` that says all that is wrong with options, for a vocabulary of `n_vocab` tokens."""
-    wrong = problems(options)
-    if not wrong:
-        beyond = [token for token in token_ids(options.get("suppress_tokens")) if token >= n_vocab]
-        if beyond:
-            named = ", ".join(map(str, beyond))
-            wrong = [f"suppress_tokens has {named}; the model's tokens end at {n_vocab - 1}"]
-    if wrong:
+def _shown(value: Any) -> str:
+    return repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def model_problems(options: Mapping[str, Any], vocabulary: Vocabulary) -> list[str]:
+    """What is wrong with options that are right by themselves for a model of this vocabulary."""
+    wrong = []
+    if options.get("task") == "translate" and not vocabulary.is_multilingual:
+        wrong.append("task 'translate' needs a multilingual model; this one knows English only")
+    beyond = [token for token in token_ids(options.get("suppress_tokens")) if token >= vocabulary.size]
+    if beyond:
+        named = ", ".join(map(str, beyond))
+        wrong.append(f"suppress_tokens has {named}; the model's tokens end at {vocabulary.size - 1}")
+    return wrong
+
+
+def refuse(options: Mapping[str, Any], vocabulary: Vocabulary) -> None:
+    """Raise a `ValueError` that says all that is wrong with options."""
+    if wrong := problems(options) or model_problems(options, vocabulary):
         raise ValueError("\n".join(wrong))

@@ -12,7 +12,9 @@ from whisper.decoding import DecodingOptions
 
 from whisper_port.option_rules import VALUES, clip_seconds, problems, refuse, token_ids
 from whisper_port.transcription.options import TranscribeOptions
+from whisper_port.vocabulary import Vocabulary
 
+ENGLISH = Vocabulary(51864)
 WRONG = [
     {"task": "summarize"},
     {"language": 5},
@@ -61,7 +63,7 @@ WRONG = [
 ]
 RIGHT = [
     {},
-    {"task": "translate", "language": "es", "batch_size": 1, "verbose": None},
+    {"language": "es", "batch_size": 1, "verbose": None},
     {"temperature": 0, "best_of": None, "beam_size": None, "patience": None},
     {"temperature": (0.0, 1.0), "beam_size": 1, "patience": 1.0, "length_penalty": 0},
     {"temperature": 1.5, "logprob_threshold": -np.inf, "compression_ratio_threshold": np.inf},
@@ -82,14 +84,14 @@ RIGHT = [
 def test_a_wrong_value_is_named_with_what_it_may_be(options):
     name = next(iter(options))
     with pytest.raises(ValueError, match=f"^{name} is ") as told:
-        refuse(options, n_vocab=51864)
+        refuse(options, ENGLISH)
     assert VALUES[name].words in str(told.value)
     assert len(str(told.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("options", RIGHT, ids=str)
 def test_what_openai_takes_is_taken(options):
-    refuse(options, n_vocab=51864)
+    refuse(options, ENGLISH)
 
 
 def test_every_wrong_value_is_named_at_once():
@@ -105,13 +107,14 @@ def test_every_wrong_value_is_named_at_once():
         ({"batch_size": 2, "hallucination_silence_threshold": 1.0}, "leave it out, or batch_size"),
         ({"patience": 1.0}, "which beam_size asks for"),
         ({"patience": 0.1, "beam_size": 2}, "has to be 1 or more"),
+        ({"task": "translate"}, "needs a multilingual model"),
         ({"suppress_tokens": "50,99999"}, "has 99999; the model's tokens end at 51863"),
     ],
     ids=str,
 )
 def test_right_values_that_cant_go_together_are_told(options, words):
     with pytest.raises(ValueError, match=words):
-        refuse(options, n_vocab=51864)
+        refuse(options, ENGLISH)
 
 
 def test_every_option_has_a_place_in_the_table():
@@ -123,8 +126,8 @@ def test_every_option_has_a_place_in_the_table():
 
 
 def test_the_defaults_are_right():
-    refuse(TranscribeOptions().named(), n_vocab=51864)
-    refuse(vars(DecodingOptions()), n_vocab=51864)
+    refuse(TranscribeOptions().named(), ENGLISH)
+    refuse(vars(DecodingOptions()), ENGLISH)
 
 
 def test_strings_and_sequences_say_the_same():

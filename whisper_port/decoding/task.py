@@ -18,6 +18,7 @@ from whisper_port.decoding.token_rules import GreedyRules
 from whisper_port.engine.engine import Sequences, Windows, host
 from whisper_port.option_rules import refuse
 from whisper_port.protocol import DecodingModel
+from whisper_port.vocabulary import Vocabulary
 
 
 def decode(
@@ -43,7 +44,8 @@ class Task(DecodingTask):  # type: ignore[misc]  # openai-whisper has no types
 
     def __init__(self, model: DecodingModel, options: DecodingOptions) -> None:
         # openai's own checks do without a look at most values; tasks it has more of here.
-        refuse({k: v for k, v in vars(options).items() if k != "task"}, model.dims.n_vocab)
+        values = {name: value for name, value in vars(options).items() if name != "task"}
+        refuse(values, Vocabulary(model.dims.n_vocab))
         super().__init__(model, replace(options, fp16=False))
         if len(self.initial_tokens) > model.dims.n_text_ctx:
             raise ValueError(

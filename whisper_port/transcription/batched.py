@@ -87,7 +87,7 @@ class BatchedTranscription(Transcription):
     """
 
     def __init__(self, model: TranscriptionModel, audio: Audio, batch_size: int = 8, **options: Any) -> None:
-        refuse({"batch_size": batch_size, **options}, model.vocabulary.size)
+        refuse({"batch_size": batch_size, **options}, model.vocabulary)
         super().__init__(model, audio, **options)
         self.batch_size = batch_size
 

@@ -94,11 +94,8 @@ def check_options(options: TranscribeOptions, vocabulary: Vocabulary) -> str:
     """
     decode = {k: v for k, v in options.decode.items() if k not in ("beam_size", "best_of", "patience")}
     DecodingOptions(**decode)  # a TypeError for a name that is no option
-    refuse(options.named(), vocabulary.size)
-    translate = decode.get("task") == "translate"
-    if translate and not vocabulary.is_multilingual:
-        raise ValueError("task 'translate' needs a multilingual model; this one knows English only")
-    if translate and options.word_timestamps:
+    refuse(options.named(), vocabulary)
+    if decode.get("task") == "translate" and options.word_timestamps:
         warnings.warn("Word-level timestamps on translations may not be reliable.", stacklevel=4)
     if options.hallucination_silence_threshold is not None and not options.word_timestamps:
         warnings.warn("hallucination_silence_threshold has no effect without word_timestamps", stacklevel=4)
