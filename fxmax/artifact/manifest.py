@@ -12,7 +12,7 @@ from fxmax.errors import ArtifactError
 from fxmax.runtime.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
 from fxmax.runtime.target import Target
 from fxmax.runtime.tree import Tree
-from fxmax.support import files
+from fxmax.support import digests
 
 FORMAT_VERSION = 1
 MANIFEST, PROGRAM, WEIGHTS, CHECKSUMS = "manifest.json", "program.mef", "weights.safetensors", "SHA256SUMS"
@@ -140,7 +140,7 @@ def _signature(entry: dict[str, Any]) -> Signature:
 def sha256(path: Path) -> str:
     """Raises `ArtifactError` if it can't be read."""
     try:
-        return files.sha256(path)
+        return digests.sha256_of_file(path)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} can't be read: {error}") from None
 

@@ -33,7 +33,7 @@ from fxmax.errors import ArtifactError
 from fxmax.kernels.packing import PACKINGS, SMALLER
 from fxmax.runtime.arrays import as_numpy
 from fxmax.runtime.target import target_of
-from fxmax.support.files import BLOCK
+from fxmax.support.digests import BLOCK
 
 
 def save(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from mojo.run import subprocess_run_mojo
 
 from fxmax.errors import RuleError
 from fxmax.runtime.graph_cache import cache_folder, check_cache_folder
+from fxmax.support.digests import sha256_of_sources
 
 ELEMENTWISE = Path(__file__).parent / "elementwise"  # one value in, one out: MAX fuses them
 GEMM = Path(__file__).parent / "gemm"  # float32 matrix products, convolution and attention on the CPU
@@ -33,10 +33,8 @@ def package(folder: Path) -> Path:
         CompileError: MAX's cache folder can't be written.
     """
     sources = sorted(folder.glob("**/*.mojo"))
-    digest = hashlib.sha256(version("max").encode())
-    for source in sources:
-        digest.update(source.relative_to(folder).as_posix().encode() + b"\0" + source.read_bytes())
-    name = f"{folder.name}_{digest.hexdigest()[:16]}.mojoc"
+    digest = sha256_of_sources({s.relative_to(folder).as_posix(): s for s in sources}, version("max"))
+    name = f"{folder.name}_{digest[:16]}.mojoc"
     made = cache_folder() / "fxmax" / name
     if made.exists():
         return made

@@ -7,7 +7,6 @@ written aside and renamed, so that processes may share the folder. Imports neith
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fxmax.errors import CompileError
-from fxmax.support.files import sha256
+from fxmax.support.digests import sha256, sha256_of_file
 
 ENTRY, PROGRAM = "entry.json", "program.mef"
 LEAST_FREE_BYTES = 200 * 2**20  # a cold compile of Whisper's encoder writes some tens of MB
@@ -88,7 +87,7 @@ class Key:
     @property
     def name(self) -> str:
         """The entry's folder."""
-        return hashlib.sha256("\0".join(asdict(self).values()).encode()).hexdigest()[:32]
+        return sha256("\0".join(asdict(self).values()))[:32]
 
 
 @dataclass(frozen=True)
@@ -105,11 +104,8 @@ class Entry:
 
 def key_of(graph: str, kernels: Sequence[Path], max_version: str, target: str) -> Key:
     """The key of a graph's text. Kernels count by their bytes, not by where they lie."""
-    text = hashlib.sha256(graph.encode())
-    code = hashlib.sha256()
-    for path in kernels:
-        code.update(hashlib.sha256(path.read_bytes()).digest())
-    return Key(text.hexdigest(), code.hexdigest(), max_version, target)
+    code = b"".join(bytes.fromhex(sha256_of_file(path)) for path in kernels)
+    return Key(sha256(graph), sha256(code), max_version, target)
 
 
 def find(key: Key) -> tuple[Path | None, str]:
@@ -121,7 +117,7 @@ def find(key: Key) -> tuple[Path | None, str]:
     if not folder.exists():
         return None, _why_not(key)
     entry = _read(folder)
-    if entry is None or entry.key != key or sha256(folder / PROGRAM) != entry.sha256:
+    if entry is None or entry.key != key or sha256_of_file(folder / PROGRAM) != entry.sha256:
         shutil.rmtree(folder, ignore_errors=True)
         return None, "an earlier compile was damaged; it is removed"
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
@@ -138,7 +134,7 @@ def keep(key: Key, title: str, seconds: float, export: Callable[[Path], object])
         try:
             export(part / PROGRAM)
             size = (part / PROGRAM).stat().st_size
-            entry = Entry(key, title, seconds, time.time(), sha256(part / PROGRAM), size)
+            entry = Entry(key, title, seconds, time.time(), sha256_of_file(part / PROGRAM), size)
             (part / ENTRY).write_text(json.dumps(asdict(entry), indent=1) + "\n")
             part.rename(graphs / key.name)
         finally:

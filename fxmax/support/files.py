@@ -1,12 +1,9 @@
-"""Files: written whole or not at all, and their checksums."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
-
-BLOCK = 1 << 24  # bytes: each block waits twice for Python's lock, beside a thread that imports
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -17,12 +14,3 @@ def write_whole(path: Path, text: str) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal. Raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

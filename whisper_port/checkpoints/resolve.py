@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import whisper
 
+from fxmax.support.digests import sha256, sha256_of_file
 from whisper_port.checkpoints import ctranslate2, openai_pt
 from whisper_port.checkpoints.checkpoint import Checkpoint, CheckpointError, NoWeightsError
 from whisper_port.checkpoints.formats import load
@@ -97,21 +97,13 @@ def _cache_file(name: str) -> Path:
 def _official(name: str) -> Checkpoint:
     file = _cache_file(name)
     wanted = whisper._MODELS[name].split("/")[-2]
-    if _sha256(file) != wanted:
+    if sha256_of_file(file) != wanted:
         raise CheckpointError(
             f"{file} is not OpenAI's {name}: its SHA-256 differs from the published one. Delete it to "
             "get it again, or give it with --checkpoint if it is what you want."
         )
     found = openai_pt.load(file, f"OpenAI's {name}, from whisper's cache")
     return replace(found, alignment_heads=heads_of(name))
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(2**22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _from_cache(name: str, quiet: bool) -> Checkpoint:
@@ -134,7 +126,7 @@ def _from_package(name: str, quiet: bool) -> Checkpoint:
         folder = folder if folder.parts else path.parent  # config.json lies beside the first part
     version = metadata.version(distribution)
     source = f"{distribution} {version} (OpenAI's {name} as CTranslate2 float16)"
-    if hashlib.sha256(content).hexdigest() != digest:
+    if sha256(content) != digest:
         raise CheckpointError(
             f"{source} is not the file that fxmax knows: its SHA-256 differs. Install it again."
         )

@@ -7,7 +7,6 @@ tensors are bound to it by name, shape and dtype, as by `fxmax.load`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from max.graph import DeviceRef
 import fxmax
 from fxmax.runtime.graph_cache import artifacts_folder, enabled
 from fxmax.runtime.target import target_of
+from fxmax.support.digests import sha256, sha256_of_sources
 from whisper_port.checkpoints import Checkpoint
 from whisper_port.engine.engine import Graph
 
@@ -68,17 +68,14 @@ def _place(checkpoint: Checkpoint, device: DeviceRef, dtype: str | None) -> Path
         "versions": {name: version(name) for name in DISTRIBUTIONS},
         "code": _code(),
     }
-    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    name = sha256(json.dumps(facts, sort_keys=True))[:32]
     return artifacts_folder() / f"{name}.fxmax"
 
 
 @cache
 def _code() -> str:
     """A digest of fxmax's and whisper_port's sources: any change to them is another graph."""
-    digest = hashlib.sha256()
-    for name, file in sources().items():
-        digest.update(name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
+    return sha256_of_sources(sources())
 
 
 def sources() -> dict[str, Path]:
