@@ -1,4 +1,4 @@
-"""`python -m whisper_port.cli`."""
+"""Runs the command `fxmax-whisper` as `python -m whisper_port.cli`."""
 
 from whisper_port.cli import main
 
