@@ -75,7 +75,7 @@ def test_the_program_builds_the_same_graph(name):
     text = lowered.source()
     assert "import torch" not in text
     assert "fxmax." not in text
-    plain = lower(lowered.captured, lowered.table, lowered.device, own_kernels=False)
+    plain = lower(lowered.captured, own_kernels=False)
     assert str(built(text)[0]) == str(plain.graph)
 
 
