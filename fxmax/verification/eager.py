@@ -18,14 +18,14 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 import fxmax.fx.custom_ops  # noqa: F401 - defines fxmax.linear
+from fxmax.core.types import WIDENED_ON_CPU
+from fxmax.fx.schema import bind
 from fxmax.kernels.packing import GROUP, rounded, scales
-from fxmax.lowering.walk import bind
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.reference import placeholders
 from fxmax.verification.tolerances.derive import tolerance
 
 LINEAR = torch.ops.fxmax.linear.default
-NARROW = frozenset({torch.float16, torch.bfloat16})
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ def rounded_rows(x: torch.Tensor) -> torch.Tensor:
 
 def _widened_option(value: Any) -> Any:
     if isinstance(value, torch.dtype):
-        return torch.float32 if value in NARROW else value
+        return torch.float32 if value in WIDENED_ON_CPU else value
     return torch.device("cpu") if isinstance(value, torch.device) else value
 
 
 def widened(value: Any) -> Any:
     """A 16-bit float tensor as float32, anything else as it is."""
-    return value.float() if isinstance(value, torch.Tensor) and value.dtype in NARROW else value
+    return value.float() if isinstance(value, torch.Tensor) and value.dtype in WIDENED_ON_CPU else value
 
 
 def run_eager(
