@@ -52,7 +52,14 @@ class DeviceError(FxmaxError):
 
 
 class CompileError(FxmaxError):
-    """MAX refused or failed to compile a lowered graph."""
+    """MAX refused or failed to compile a lowered graph.
+
+    `nodes` are the names of the fx nodes whose ops MAX failed on, where that could be found out.
+    """
+
+    def __init__(self, message: str, nodes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.nodes = tuple(nodes)
 
 
 class ArtifactError(FxmaxError):

@@ -50,6 +50,15 @@ class NodeRecord:
     shape: str = ""
     inputs: tuple[str, ...] = ()  # names of the fx nodes that feed it
 
+    def line(self) -> str:
+        """What the node is, and what became of it."""
+        how = f"lowered by {self.rule}" if self.rule else self.fate
+        return f"{self.name}: {self.op} in {self.path or 'the module itself'}, {how}"
+
+    def text(self) -> str:
+        """Its line, and below it the source that it comes from."""
+        return f"{self.line()}\n  {self.source}  {self.source.code}".rstrip() if self.source else self.line()
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -202,11 +211,14 @@ class Report:
             raise FxmaxError(f"no node and no module of {self.model} is called {name!r}{hint}")
         lines = []
         for n in nodes:
-            how = f"lowered by {n.rule}" if n.rule else n.fate
-            lines.append(f"{n.name}: {n.op} in {n.path or 'the module itself'}, {how}")
+            lines.append(n.line())
             lines += [f"  {g.kind}: {g.detail}" for g in self.gaps if n.name in g.nodes]
             lines += [f"  {s}" for s in self.skipped if s.node == n.name]
         return "\n".join(lines)
+
+    def describe(self, name: str) -> str:
+        """What a node is and where it comes from; of an input of the graph, its name."""
+        return next((n.text() for n in self.nodes if n.name == name), name)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict: everything that the text shows, and every node."""

@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from max._mlir_context import in_default_mlir_context
 from max.graph import DeviceRef, Graph
 
 from fxmax.artifact.manifest import GRAPH, KERNELS
 from fxmax.errors import ArtifactError
+from fxmax.runtime.max_private import in_default_mlir_context
 from fxmax.runtime.program import Program, compile_graph
 
 

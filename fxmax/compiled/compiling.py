@@ -19,8 +19,9 @@ def compile_lowered(lowered: Lowered, weights: Weights, strict: bool = True) -> 
     devices.warn_of_gpu(lowered.device)
     registry, states = bind(weights, lowered, strict)
     kernels = sorted(lowered.graph.kernel_libraries_paths)
-    program = compile_graph(lowered.graph, lowered.device, kernels, lowered.report.model)
-    lowered.report.cache = program.origin
+    report = lowered.report
+    program = compile_graph(lowered.graph, lowered.device, kernels, report.model, [report.describe])
+    report.cache = program.origin
     [(name, model)] = program.start(registry).items()
     return Compiled(lowered, Runner(program, name, model, states), weights)
 
@@ -33,7 +34,8 @@ def compile_module(
     first = next(iter(lowered.values()))
     devices.warn_of_gpu(first.device)
     kernels = sorted({path for low in lowered.values() for path in low.graph.kernel_libraries_paths})
-    program = compile_graph(module, first.device, kernels, title=" + ".join(lowered))
+    describe = [low.report.describe for low in sorted(lowered.values(), key=lambda low: low.position)]
+    program = compile_graph(module, first.device, kernels, " + ".join(lowered), describe)
     started = program.start({k: v for registry, _ in bound.values() for k, v in registry.items()})
     # By position: MAX's cache does not look at names, and gives back those it compiled first.
     models = list(started.items())

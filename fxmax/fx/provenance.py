@@ -17,6 +17,11 @@ def module_path(node: torch.fx.Node) -> str:
     return re.sub(r"@\d+$", "", list(stack.values())[-1][0]) if stack else ""
 
 
+def label(node: torch.fx.Node) -> str:
+    """The node's module path and name: `encoder.blocks.0.attn/softmax_1`; of the root, its name alone."""
+    return f"{module_path(node)}/{node.name}".lstrip("/")
+
+
 def source(node: torch.fx.Node) -> Source | None:
     """The innermost line of the user's source that made the node, outside torch itself."""
     frames = [m.groupdict() for m in _FRAME.finditer(node.meta.get("stack_trace") or "")]

@@ -23,6 +23,7 @@ from fxmax.core.mlir_access import drop_unread_loads
 from fxmax.core.types import Symbols, compute_dtype
 from fxmax.errors import CaptureError
 from fxmax.lowering.inplace_state import InplaceState
+from fxmax.runtime.labels import labelled
 from fxmax.runtime.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
 
 WEIGHT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -46,12 +47,13 @@ class Boundary:
         """Placeholder → value, for the graph's own inputs."""
         values: dict[str, TensorValue] = {}
         for name, value in zip(self.graph_inputs, graph.inputs, strict=True):
-            if isinstance(value, BufferValue):
-                values[name] = state.enter(name, value)
-            elif name in self.derived:
-                values[name] = ops.rebind(value.tensor, self.derived[name])
-            else:
-                values[name] = value.tensor
+            with labelled(name):
+                if isinstance(value, BufferValue):
+                    values[name] = state.enter(name, value)
+                elif name in self.derived:
+                    values[name] = ops.rebind(value.tensor, self.derived[name])
+                else:
+                    values[name] = value.tensor
         return values
 
     def leave(self, graph: Graph, results: Sequence[Any], state: InplaceState) -> None:
@@ -60,11 +62,13 @@ class Boundary:
         user = iter(self.signature.outputs)
         for value, target in zip(results, self.mutations, strict=True):
             if target is not None:
-                state.leave(target, value)
+                with labelled(target):
+                    state.leave(target, value)
             elif (spec := next(user)).kind == "tensor":
                 returned.append(value)
             elif spec.kind == "size":
-                returned.append(ops.shape_to_tensor([value]).reshape([]))
+                with labelled("output"):
+                    returned.append(ops.shape_to_tensor([value]).reshape([]))
         graph.output(*returned)
         drop_unread_loads(graph)
 

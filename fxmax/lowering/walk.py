@@ -24,6 +24,7 @@ from fxmax.core.types import WIDENED_ON_CPU, Symbols
 from fxmax.core.weights import Slot, Weights, collect
 from fxmax.frontend.capture import Captured
 from fxmax.fx.op_names import why_no_rule
+from fxmax.fx.provenance import label
 from fxmax.fx.schema import bind
 from fxmax.kernels.build import BUFFERS, ELEMENTWISE, package
 from fxmax.lowering import host_fallback as host
@@ -35,6 +36,7 @@ from fxmax.lowering.lowered_graph import LoweredGraph, Shared
 from fxmax.lowering.recorder import Recorder
 from fxmax.report import GapKind, Report
 from fxmax.runtime import device as devices
+from fxmax.runtime.labels import labelled
 from fxmax.support.signals import Declined, HostOnly, Mistyped
 
 
@@ -121,7 +123,8 @@ class Lowerer(torch.fx.Interpreter):
 
     def run_node(self, n: torch.fx.Node) -> Any:
         self.node = n
-        return super().run_node(n)
+        with labelled(label(n)):
+            return super().run_node(n)
 
     def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
         name = self.node.name

@@ -13,16 +13,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from max._mlir_context import in_default_mlir_context  # MLIR's context is thread-local
 from max.driver import Buffer
 from max.engine import CompiledModel, Model, read
 from max.graph import DeviceRef, Graph, Module
 
-from fxmax.errors import CompileError, DeviceError
+from fxmax.errors import DeviceError
 from fxmax.runtime import device as devices
 from fxmax.runtime import graph_cache as cache
 from fxmax.runtime import log_thread
+from fxmax.runtime.compile_failure import Describe, compile_error, failed_nodes
 from fxmax.runtime.copying import copy_all
+from fxmax.runtime.labels import remove_labels
+from fxmax.runtime.max_private import execute, in_default_mlir_context, located_text
 from fxmax.runtime.target import target_of
 
 T = TypeVar("T")
@@ -32,8 +34,8 @@ T = TypeVar("T")
 class Program:
     """Compiled graphs (one or several of a module) and the weights that they were started with.
 
-    `origin` says whether the cache had it, and if not, why. `text` is the MLIR that was compiled;
-    empty where it was not compiled here.
+    `origin` says whether the cache had it, and if not, why. `text` is the MLIR that was compiled, with
+    the fx node of each op; empty where it was not compiled here.
     """
 
     compiled: CompiledModel
@@ -51,7 +53,11 @@ class Program:
 
 
 def compile_graph(
-    graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path] = (), title: str = ""
+    graph: Graph | Module,
+    device: DeviceRef,
+    kernels: Sequence[Path] = (),
+    title: str = "",
+    describe: Sequence[Describe] = (),
 ) -> Program:
     """Take a compiled graph from the cache, or compile it with MAX and keep it there.
 
@@ -60,16 +66,22 @@ def compile_graph(
     Args:
         kernels: packages of Mojo custom ops that the graph calls.
         title: what the graph is, for `fxmax cache list`.
+        describe: for each graph of the module, what an error says of an fx node by its name.
 
     Raises:
         CompileError: MAX failed, or its cache folder can't be written.
     """
     module = graph if isinstance(graph, Module) else graph.module
-    text = module.mlir_module.asm()  # before MAX compiles it, and expands every kernel in it
+    plain = module.mlir_module.asm()  # before MAX compiles it, and expands every kernel in it
+    text = located_text(module)
+
+    def compiled_anew() -> CompiledModel:
+        return _compile(graph, device, kernels, text, title, describe)
+
     if not cache.enabled():
-        return Program(_compile(graph, device, kernels), device, "cache: off (FXMAX_CACHE=0)", text)
+        return Program(compiled_anew(), device, "cache: off (FXMAX_CACHE=0)", text)
     target = json.dumps(asdict(target_of(device)))
-    key = cache.key_of(text, kernels, version("max"), target)
+    key = cache.key_of(plain, kernels, version("max"), target)
     path, why = cache.find(key)
     if path is not None:
         try:
@@ -77,28 +89,39 @@ def compile_graph(
         except Exception as error:  # noqa: BLE001 - of MAX's reader; it is compiled anew
             why = f"an earlier compile can't be read ({error})"
     start = time.perf_counter()
-    compiled = _compile(graph, device, kernels)
+    compiled = compiled_anew()
     seconds = time.perf_counter() - start
     kept = cache.keep(key, title, seconds, compiled.export_mef)
     origin = f"cache: miss, {why}" + ("" if kept else "; it could not be kept")
     return Program(compiled, device, origin, text)
 
 
-def _compile(graph: Graph | Module, device: DeviceRef, kernels: Sequence[Path]) -> CompiledModel:
+def _compile(
+    graph: Graph | Module,
+    device: DeviceRef,
+    kernels: Sequence[Path],
+    text: str,
+    title: str,
+    describe: Sequence[Describe],
+) -> CompiledModel:
     cache.check_cache_folder()
     session = devices.session(device)
     # A Graph brings its own packages; given twice, MAX's constant folding refuses them.
     extensions = list(kernels) if isinstance(graph, Module) and kernels else None
+    remove_labels(graph if isinstance(graph, Module) else graph.module)
 
     @in_default_mlir_context
     def work() -> CompiledModel:
         return session.compile(graph, custom_extensions=extensions)
 
+    start = time.perf_counter()
     try:
         return _interruptible(work)
     except Exception as error:
-        cause = error.__cause__ or error
-        raise CompileError(f"MAX could not compile the graph: {cause}") from error
+        cause = str(error.__cause__ or error)
+        patience = 60 + 4 * (time.perf_counter() - start)
+        nodes, why = failed_nodes(text, kernels, device, cause, patience)
+        raise compile_error(cause, title, nodes, why, describe) from error
 
 
 class Runner:
@@ -128,7 +151,7 @@ class Runner:
 
     def __call__(self, inputs: Sequence[Buffer]) -> list[Buffer]:
         with self._lock:
-            results = self.model._execute_device_tensors([*inputs, *self.states])
+            results = execute(self.model, [*inputs, *self.states])
         if Runner._looks:
             Runner._looks = 0 if log_thread.lower_priority() else Runner._looks - 1
         return results

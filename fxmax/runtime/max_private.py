@@ -1,0 +1,79 @@
+"""Every private name of MAX that fxmax uses: what for, and why no public one will do.
+
+A MAX that moves or drops one of them breaks the import of this file, or a function in it, and nothing else.
+`tests/runtime/test_max_private.py` resolves each by itself and says which feature is lost without it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+# Whether a value is a tensor, and which ops are broadcasts, is asked of MLIR's types: `max.graph` can't tell.
+from max._core.dialects import mo as mo
+from max._core.dialects import rmo as rmo
+
+# A location that MAX's compiler prints in its errors; `Graph.profile_scope`'s it leaves out.
+from max._core.graph import frame_loc
+
+# MLIR's context is one a thread; the public functions that enter it build or compile a whole graph.
+from max._mlir_context import in_default_mlir_context as in_default_mlir_context
+from max.driver import Buffer
+from max.engine import Model
+from max.graph import Graph, Module
+from max.graph.ops.elementwise import _trunc_div
+from max.graph.value import Value
+from max.mlir import Location, Operation
+
+trunc_div = _trunc_div
+"""Division that rounds towards zero: `ops.floor_div` is public, and has the other rounding."""
+
+
+def execute(model: Model, inputs: Sequence[Buffer]) -> list[Buffer]:
+    """Run a model on buffers that are on its device.
+
+    `Model.execute` checks and converts each argument once more, for longer than a small graph takes.
+    """
+    return model._execute_device_tensors(inputs)
+
+
+def operations(graph: Graph) -> list[Any]:
+    """The operations of a graph's body, in order: a `Graph` has its inputs and outputs alone."""
+    return list(graph._mlir_op.regions[0].blocks[0].operations)
+
+
+def mlir_value(value: Value[Any]) -> Any:
+    """The SSA value behind a graph value: it has an identity, a type and the op that made it (`owner`)."""
+    return value._mlir_value
+
+
+def graphs_of(module: Module) -> list[Any]:
+    """The graphs of a module, as operations, in order."""
+    whole = Operation._CAPICreate(module.mlir_module._CAPIPtr)
+    return [op.operation for op in whole.regions[0].blocks[0].operations]
+
+
+def walk(operation: Any) -> Iterator[Any]:
+    """The operations inside of one, at any depth, in order."""
+    for region in operation.regions:
+        for block in region.blocks:
+            for op in block.operations:
+                yield op.operation
+                yield from walk(op.operation)
+
+
+def located_text(module: Module) -> str:
+    """The module as MLIR with the location of each op, which `str` and `asm` leave out."""
+    return str(Operation._CAPICreate(module.mlir_module._CAPIPtr).get_asm(enable_debug_info=True))
+
+
+def unlocated(operation: Any) -> Location:
+    """The location of an op that came from nowhere."""
+    return Location.unknown(operation.context)
+
+
+def printed(operation: Any, name: str) -> Location:
+    """A location that MAX's compiler prints as a line of the file `name`."""
+    frame = traceback.FrameSummary(name, 0, "node", lookup_line=False, line="")
+    return frame_loc(operation.context, [frame])
