@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from max.dtype import DType
-from max.graph import BufferValue, DeviceRef, Dim, TensorValue, ops
+from max.graph import BufferValue, DeviceRef, Dim, TensorType, TensorValue, ops
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 from torch._prims_common import elementwise_dtypes
 from torch.fx.node import map_arg
 
+from fxmax.core import kernel_calls
 from fxmax.core.table import Platform
 from fxmax.core.types import compute_dtype
 from fxmax.core.weights import Transform
@@ -107,6 +109,21 @@ class Context:
         operands = [_as_number(x) for x in flat if isinstance(x, _OPERANDS)]
         computed, _ = elementwise_dtypes(*operands, type_promotion_kind=kind)
         return self.dtype(computed)
+
+    def kernel(
+        self,
+        folder: Path,
+        name: str,
+        inputs: Sequence[TensorValue | BufferValue],
+        results: Sequence[TensorType],
+        **parameters: bool | int | str,
+    ) -> list[TensorValue]:
+        """The results of a Mojo custom op, called by the name that a file in `folder` registers it by.
+
+        The folder is precompiled, once for each content, and goes with the graph. An op that is given a
+        buffer may write to it.
+        """
+        return kernel_calls.call(folder, name, self.device, inputs, results, **parameters)
 
     def constant(self, value: float | int | bool | np.ndarray, dtype: DType) -> TensorValue:
         """A constant in the graph. Keep it small: constants are part of MAX's compile cache key."""

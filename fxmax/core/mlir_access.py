@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from max._core.dialects import mo, rmo
@@ -10,6 +11,12 @@ from max.graph import Graph, TensorValue
 BROADCASTS = (rmo.BroadcastToOp, mo.BroadcastToOp)
 DEEP = 32
 """Ops that are looked through; what is fused is rarely longer."""
+
+
+def import_package(graph: Graph, path: Path) -> None:
+    """Let a graph call the custom ops of a package, as `Graph(custom_extensions=)` does from the start."""
+    if path not in graph.kernel_libraries_paths:
+        graph._import_kernels([path])
 
 
 def operations(graph: Graph) -> list[Any]:

@@ -15,7 +15,6 @@ import keyword
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from torch._ops import OpOverload
@@ -45,9 +44,8 @@ class Rule:
     `platform` is the only one that it is for (None: it is for any).
 
     `arguments` are the schema arguments that `fn` takes, in order. An argument in `relays` comes
-    unread where it is a weight, for `ctx.relaid` to store in another layout. `kernels` is the
-    folder of Mojo custom ops that the rule calls, if any. `builtin` marks fxmax's own rules: passes
-    that replace several ops by one run only where those ops are lowered by them.
+    unread where it is a weight, for `ctx.relaid` to store in another layout. `builtin` marks fxmax's
+    own rules: passes that replace several ops by one run only where those ops are lowered by them.
     """
 
     target: OpOverload
@@ -56,7 +54,6 @@ class Rule:
     arguments: tuple[str, ...]
     platform: Platform | None = None
     relays: tuple[str, ...] = ()
-    kernels: Path | None = None
     builtin: bool = False
 
 
@@ -141,7 +138,6 @@ class RuleTable(Mapping[OpOverload, Rule]):
         platform: Platform | None = None,
         override: bool = False,
         relays: tuple[str, ...] = (),
-        kernels: Path | None = None,
         builtin: bool = False,
     ) -> Callable[[RuleFn], RuleFn]:
         """Decorator: register a function for each target.
@@ -153,7 +149,6 @@ class RuleTable(Mapping[OpOverload, Rule]):
             override: replace the rule that a target has: for the platform, or, without one, all of its
                 rules.
             relays: arguments that the function passes to `ctx.relaid` and nowhere else.
-            kernels: a folder of Mojo custom ops that the function calls with `ops.custom`.
             builtin: whether it is one of fxmax's own (`Rule.builtin`).
 
         Raises:
@@ -170,7 +165,7 @@ class RuleTable(Mapping[OpOverload, Rule]):
                 if not override:
                     self._check_free(target, platform)
                 arguments = arguments_of(target, fn)
-                new = Rule(target, fn, _where(fn), arguments, platform, relays, kernels, builtin)
+                new = Rule(target, fn, _where(fn), arguments, platform, relays, builtin)
                 others = {} if platform is None else self._rules.get(target, {})
                 self._rules[target] = {**others, platform: new}
             return fn
@@ -224,7 +219,6 @@ def rule(
     *targets: OpOverload,
     platform: Platform | None = None,
     relays: tuple[str, ...] = (),
-    kernels: Path | None = None,
 ) -> Callable[[RuleFn], RuleFn]:
     """Register one of fxmax's own rules; see `RuleTable.rule`. A user's `fxmax.rule` is another."""
-    return BUILTIN.rule(*targets, platform=platform, relays=relays, kernels=kernels, builtin=True)
+    return BUILTIN.rule(*targets, platform=platform, relays=relays, builtin=True)

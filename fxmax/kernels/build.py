@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 import tempfile
 from importlib.metadata import version
@@ -20,6 +21,14 @@ GEMM = Path(__file__).parent / "gemm"  # float32 matrix products, convolution an
 BUFFERS = Path(__file__).parent / "buffers"  # writing into mutable inputs
 WINDOWS = Path(__file__).parent / "windows"  # pooling
 ROWS = Path(__file__).parent / "rows"  # row by row: sorts, scans, extrema, layer norm, slices by index
+FOLDERS = (ELEMENTWISE, GEMM, BUFFERS, WINDOWS, ROWS)
+
+
+@functools.cache
+def registered(folder: Path) -> frozenset[str]:
+    """The names that the sources in a folder register custom ops by."""
+    texts = (source.read_text() for source in folder.glob("**/*.mojo"))
+    return frozenset(name for text in texts for name in re.findall(r'\bregister\(\s*"([^"]+)"', text))
 
 
 @functools.cache

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from max.graph import Dim, StaticDim, TensorType, TensorValue, ops
+from max.graph import Dim, StaticDim, TensorType, TensorValue
 from torch.utils import _pytree as pytree
 
+from fxmax.core import kernel_calls
 from fxmax.core.mlir_access import BROADCASTS, DEEP, tensor_operands
+from fxmax.kernels.build import BUFFERS
 
 # Arguments that a rule broadcasts to another shape than its result's.
 MASKS = frozenset({"attn_mask", "indices"})
@@ -56,7 +58,7 @@ class Settled:
 
     def _dense(self, value: TensorValue) -> TensorValue:
         if id(value) not in self._made:
-            copy = ops.custom("fxmax.dense", value.device, [value], [value.type])[0].tensor
+            [copy] = kernel_calls.call(BUFFERS, "fxmax.dense", value.device, [value], [value.type])
             self._made[id(value)] = (value, copy)  # the value too: its id must stay its own
         return self._made[id(value)][1]
 

@@ -6,8 +6,6 @@ import operator
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
 
 from fxmax.core.context import Context, PendingWeight
+from fxmax.core.kernel_calls import Packages
 from fxmax.core.mlir_access import counted
 from fxmax.core.table import Platform, Rule, parameter_name
 from fxmax.core.typecheck import checked, expected_type
@@ -26,7 +25,6 @@ from fxmax.frontend.capture import Captured
 from fxmax.fx.op_names import why_no_rule
 from fxmax.fx.provenance import label
 from fxmax.fx.schema import bind
-from fxmax.kernels.build import BUFFERS, ELEMENTWISE, package
 from fxmax.lowering import host_fallback as host
 from fxmax.lowering.boundary import Boundary, boundary_of
 from fxmax.lowering.broadcast_workaround import Settled
@@ -100,7 +98,7 @@ class Lowerer(torch.fx.Interpreter):
         self.max_graph = Graph(
             self.captured.name,
             input_types=list(self.boundary.graph_inputs.values()),
-            custom_extensions=self._kernels(),
+            kernel_library=Packages(),
             module=self.shared.module if self.shared else None,
         )
         self.read = GraphWeights(self.weights, self.max_graph, self.device, self._bound_name, self.on_weight)
@@ -267,17 +265,6 @@ class Lowerer(torch.fx.Interpreter):
 
     def _bound_name(self, name: str, value: torch.Tensor) -> str:
         return self.shared.name(self.captured.name, name, value) if self.shared else name
-
-    def _kernels(self) -> list[Path]:
-        """Packages of the Mojo custom ops that the rules of this graph call."""
-        rules = [r for n in self.captured.program.graph.nodes for r in self.table.rules_of(n.target)]
-        folders = {r.kernels for r in rules if r.kernels}
-        if self.settled:
-            folders.add(BUFFERS)  # which has `fxmax.dense`
-        if not self.device.is_cpu():
-            folders.add(ELEMENTWISE)  # which has what `rules.precise` calls
-        with ThreadPoolExecutor() as pool:  # one that is not there yet takes Mojo two seconds
-            return list(pool.map(package, sorted(folders)))
 
     def _describe_weights(self) -> None:
         report, slots = self.report, self.weights.slots.values()

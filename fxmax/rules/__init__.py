@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from pathlib import Path
 
 from torch._ops import OpOverload
 
@@ -66,7 +65,6 @@ def rule(
     platform: Platform | None = None,
     override: bool = False,
     relays: tuple[str, ...] = (),
-    kernels: Path | None = None,
 ) -> Callable[[RuleFn], RuleFn]:
     """Register a rule of your own in the default table; see `RuleTable.rule`."""
-    return BUILTIN.rule(*targets, platform=platform, override=override, relays=relays, kernels=kernels)
+    return BUILTIN.rule(*targets, platform=platform, override=override, relays=relays)

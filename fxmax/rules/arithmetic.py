@@ -14,7 +14,6 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.lib import max_folding as folding
 from fxmax.rules.lib.max_folding import nothing_of
 from fxmax.rules.lib.promotion import (
@@ -79,12 +78,12 @@ def mul(ctx: Context, self: TensorValue, other: Any) -> TensorValue:
 elementwise({aten.div.Tensor: ops.div, aten.div.Scalar: ops.div}, Promotion.INT_TO_FLOAT)
 
 
-@rule(aten.div.Tensor_mode, aten.div.Scalar_mode, kernels=ELEMENTWISE)
+@rule(aten.div.Tensor_mode, aten.div.Scalar_mode)
 def div_mode(ctx: Context, self: TensorValue, other: Any, rounding_mode: str | None) -> TensorValue:
     return _divided(ctx, self, other, rounding_mode, _floor_divide)
 
 
-@rule(aten.div.Tensor_mode, aten.div.Scalar_mode, platform="gpu", kernels=ELEMENTWISE)
+@rule(aten.div.Tensor_mode, aten.div.Scalar_mode, platform="gpu")
 def div_mode_gpu(ctx: Context, self: TensorValue, other: Any, rounding_mode: str | None) -> TensorValue:
     return _divided(ctx, self, other, rounding_mode, on_integers(_floor_divide))
 
@@ -141,10 +140,10 @@ QUOTIENTS: dict[OpOverload, Lowering] = {
     aten.fmod.Tensor: fmod,
     aten.fmod.Scalar: fmod,
 }
-elementwise(QUOTIENTS, kernels=ELEMENTWISE)
-elementwise({op: on_integers(fn) for op, fn in QUOTIENTS.items()}, kernels=ELEMENTWISE, platform="gpu")
-elementwise({aten.gcd.default: mojo("gcd")}, kernels=ELEMENTWISE)
-elementwise({aten.nextafter.default: libm("nextafter")}, kernels=ELEMENTWISE, platform="cpu")
+elementwise(QUOTIENTS, alike=True)
+elementwise({op: on_integers(fn) for op, fn in QUOTIENTS.items()}, alike=True, platform="gpu")
+elementwise({aten.gcd.default: mojo("gcd")}, alike=True)
+elementwise({aten.nextafter.default: libm("nextafter")}, alike=True, platform="cpu")
 elementwise(
     {
         aten.atan2.default: libm("atan2"),
@@ -153,7 +152,7 @@ elementwise(
         aten.hypot.default: libm("hypot"),
     },
     Promotion.INT_TO_FLOAT,
-    kernels=ELEMENTWISE,
+    alike=True,
     platform="cpu",
 )
 
@@ -164,8 +163,8 @@ def power(base: TensorValue, exponent: TensorValue) -> TensorValue:
 
 
 POWERS = (aten.pow.Tensor_Tensor, aten.pow.Scalar)
-elementwise(dict.fromkeys(POWERS, power), Promotion.BOOL_TO_LONG, kernels=ELEMENTWISE)
-elementwise(dict.fromkeys(POWERS, ops.pow), Promotion.BOOL_TO_LONG, kernels=ELEMENTWISE, platform="gpu")
+elementwise(dict.fromkeys(POWERS, power), Promotion.BOOL_TO_LONG, alike=True)
+elementwise(dict.fromkeys(POWERS, ops.pow), Promotion.BOOL_TO_LONG, alike=True, platform="gpu")
 
 # The exponents that torch computes without pow, and so do we.
 EASY_POWERS = {
@@ -178,7 +177,7 @@ EASY_POWERS = {
 }
 
 
-@rule(aten.pow.Tensor_Scalar, kernels=ELEMENTWISE)
+@rule(aten.pow.Tensor_Scalar)
 def pow_scalar(ctx: Context, self: TensorValue, exponent: Any) -> TensorValue:
     return _raised(ctx, self, exponent, power)
 

@@ -15,7 +15,6 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.kernels.build import GEMM
 from fxmax.rules.lib.matmul import matmul
 from fxmax.rules.lib.sizes import positions
 from fxmax.rules.lib.values import cast, tensor
@@ -24,7 +23,7 @@ from fxmax.support.signals import Declined
 aten = torch.ops.aten
 
 
-@rule(aten.scaled_dot_product_attention.default, kernels=GEMM)
+@rule(aten.scaled_dot_product_attention.default)
 def scaled_dot_product_attention(
     ctx: Context,
     query: TensorValue,

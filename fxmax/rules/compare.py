@@ -9,7 +9,6 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.lib.promotion import (
     Lowering,
     broadcasting,
@@ -121,8 +120,8 @@ elementwise(
         aten.bitwise_right_shift.Tensor_Scalar: _right,
         aten.bitwise_right_shift.Scalar_Tensor: _right,
     },
-    kernels=ELEMENTWISE,
+    alike=True,
 )
 for dunder, fn in {"and": _and, "or": _or, "xor": _xor, "lshift": _left, "rshift": _right}.items():
     packet = getattr(aten, f"__{dunder}__")
-    elementwise({packet.Tensor: fn, packet.Scalar: fn}, kernels=ELEMENTWISE)
+    elementwise({packet.Tensor: fn, packet.Scalar: fn}, alike=True)

@@ -21,7 +21,6 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context, PendingWeight
 from fxmax.core.table import rule
-from fxmax.kernels.build import GEMM
 from fxmax.rules.fused_linear import ACTIVATIONS
 from fxmax.rules.lib.by_platform import by_platform
 from fxmax.rules.lib.conv_as_matmul import by_windows
@@ -36,7 +35,7 @@ aten = torch.ops.aten
 Weight: TypeAlias = TensorValue | PendingWeight
 
 
-@rule(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, relays=("weight",), kernels=GEMM)
+@rule(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, relays=("weight",))
 def conv(
     ctx: Context,
     input: TensorValue,
@@ -50,7 +49,7 @@ def conv(
     return _convolution(ctx, input, weight, bias, _settings(weight, stride, padding, dilation, groups))
 
 
-@rule(torch.ops.fxmax.conv.default, relays=("weight",), kernels=GEMM)
+@rule(torch.ops.fxmax.conv.default, relays=("weight",))
 def fused_conv(
     ctx: Context,
     input: TensorValue,
@@ -74,7 +73,7 @@ def fused_conv(
     return ACTIVATIONS[act](y if residual is None else y + residual)
 
 
-@rule(torch.ops.fxmax.conv.default, platform="cpu", relays=("weight",), kernels=GEMM)
+@rule(torch.ops.fxmax.conv.default, platform="cpu", relays=("weight",))
 def fused_conv_cpu(
     ctx: Context,
     input: TensorValue,
@@ -103,7 +102,7 @@ def fused_conv_cpu(
     return by_kernel(ctx, input, _filters(ctx, weight, given), bias, given, norm, residual, act)
 
 
-@rule(aten.convolution.default, relays=("weight",), kernels=GEMM)
+@rule(aten.convolution.default, relays=("weight",))
 def convolution(
     ctx: Context,
     input: TensorValue,

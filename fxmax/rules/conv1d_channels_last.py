@@ -16,7 +16,7 @@ from fxmax.rules.fused_linear import ACTIVATIONS, as_is, has_kernel
 from fxmax.rules.lib.conv_kernel import Settings
 
 
-@rule(torch.ops.fxmax.conv1d.default, relays=("weight",), kernels=GEMM)
+@rule(torch.ops.fxmax.conv1d.default, relays=("weight",))
 def conv1d(
     ctx: Context,
     input: TensorValue,
@@ -32,7 +32,7 @@ def conv1d(
     return ACTIVATIONS[act](channels_last(ctx, input, filters, bias, settings, [ctx.out.shape[1]]))
 
 
-@rule(torch.ops.fxmax.conv1d.default, platform="cpu", relays=("weight",), kernels=GEMM)
+@rule(torch.ops.fxmax.conv1d.default, platform="cpu", relays=("weight",))
 def conv1d_cpu(
     ctx: Context,
     input: TensorValue,
@@ -44,20 +44,19 @@ def conv1d_cpu(
 ) -> TensorValue:
     if not has_kernel(ctx, weight):
         return conv1d(ctx, input, weight, bias, stride, padding, act)
-    return ops.custom(
+    [y] = ctx.kernel(
+        GEMM,
         "fxmax.conv1d",
-        ctx.device,
         [
             input,
             ctx.relaid(weight, "window panels", window_panels, as_is),
             bias if bias is not None else ctx.full(0, [1], DType.float32),
         ],
         [ctx.out],
-        parameters={
-            "activation": act,
-            "taps": ctx.meta("weight").shape[-1],
-            "stride": stride,
-            "padding": padding,
-            "has_bias": bias is not None,
-        },
-    )[0].tensor
+        activation=act,
+        taps=ctx.meta("weight").shape[-1],
+        stride=stride,
+        padding=padding,
+        has_bias=bias is not None,
+    )
+    return y

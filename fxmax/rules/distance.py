@@ -11,14 +11,13 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.lib.values import cast, static, tensor
 from fxmax.rules.reduce import is_empty, norm, reduced
 
 aten = torch.ops.aten
 
 
-@rule(aten._cdist_forward.default, kernels=ELEMENTWISE)
+@rule(aten._cdist_forward.default)
 def cdist(ctx: Context, x1: TensorValue, x2: TensorValue, p: float, compute_mode: int | None) -> TensorValue:
     if is_empty(x1) or is_empty(x2):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
@@ -26,7 +25,7 @@ def cdist(ctx: Context, x1: TensorValue, x2: TensorValue, p: float, compute_mode
     return norm(ctx, between, p, -1)
 
 
-@rule(aten._pdist_forward.default, kernels=ELEMENTWISE)
+@rule(aten._pdist_forward.default)
 def pdist(ctx: Context, self: TensorValue, p: float) -> TensorValue:
     n = static(self.shape[0], "the number of points")
     if n < 2 or is_empty(self):
@@ -35,7 +34,7 @@ def pdist(ctx: Context, self: TensorValue, p: float) -> TensorValue:
     return norm(ctx, ops.gather(self, i, axis=0) - ops.gather(self, j, axis=0), p, -1)
 
 
-@rule(aten.dist.default, kernels=ELEMENTWISE)
+@rule(aten.dist.default)
 def dist(ctx: Context, self: TensorValue, other: TensorValue, p: Any) -> TensorValue:
     dtype = ctx.out.dtype
     return norm(ctx, cast(self, dtype) - cast(other, dtype), p, None)

@@ -8,7 +8,6 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.kernels.build import GEMM
 from fxmax.rules.lib.matmul import matmul
 from fxmax.rules.lib.sizes import is_static, positions
 from fxmax.rules.lib.values import cast
@@ -19,7 +18,7 @@ aten = torch.ops.aten
 SUM, MEAN, MAX = range(3)
 
 
-@rule(aten._embedding_bag.default, aten._embedding_bag_forward_only.default, kernels=GEMM)
+@rule(aten._embedding_bag.default, aten._embedding_bag_forward_only.default)
 def embedding_bag(
     ctx: Context,
     weight: TensorValue,

@@ -27,7 +27,7 @@ FLASH_WIDTHS = (64, 128)  # of a head
 FLASH_ROWS = 128  # of a tile of queries, or a multiple
 
 
-@rule(torch.ops.fxmax.attention.default, kernels=GEMM)
+@rule(torch.ops.fxmax.attention.default)
 def attention(
     ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
 ) -> TensorValue:
@@ -36,17 +36,18 @@ def attention(
     return cast(ops.transpose(matmul(ctx, ops.softmax(scores), v), 1, 2), ctx.out.dtype)
 
 
-@rule(torch.ops.fxmax.attention.default, platform="cpu", kernels=GEMM)
+@rule(torch.ops.fxmax.attention.default, platform="cpu")
 def attention_cpu(
     ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
 ) -> TensorValue:
     if ctx.out.dtype != DType.float32 or has_zero([*key.shape, *ctx.out.shape]):
         return attention(ctx, query, key, value, scale)
     number = ops.constant(_factor(query, scale), DType.float32, device=ctx.device)
-    return ops.custom("fxmax.attention", ctx.device, [query, key, value, number], [ctx.out])[0].tensor
+    [y] = ctx.kernel(GEMM, "fxmax.attention", [query, key, value, number], [ctx.out])
+    return y
 
 
-@rule(torch.ops.fxmax.attention.default, platform="gpu", kernels=GEMM)
+@rule(torch.ops.fxmax.attention.default, platform="gpu")
 def attention_gpu(
     ctx: Context, query: TensorValue, key: TensorValue, value: TensorValue, scale: float | None
 ) -> TensorValue:
@@ -89,7 +90,7 @@ def _flash(
     return take(y, 1, 0, rows)
 
 
-@rule(torch.ops.fxmax.heads_attention.default, kernels=GEMM)
+@rule(torch.ops.fxmax.heads_attention.default)
 def heads_attention(
     ctx: Context,
     query: TensorValue,
@@ -103,7 +104,7 @@ def heads_attention(
     return scaled_dot_product_attention(ctx, query, key, value, attn_mask, 0.0, is_causal, scale, shared)
 
 
-@rule(torch.ops.fxmax.heads_attention.default, platform="cpu", kernels=GEMM)
+@rule(torch.ops.fxmax.heads_attention.default, platform="cpu")
 def heads_attention_cpu(
     ctx: Context,
     query: TensorValue,
@@ -122,17 +123,17 @@ def heads_attention_cpu(
     else:
         mask = attn_mask if attn_mask.dtype == DType.float32 else _additive(ctx, attn_mask)
         mask = ops.reshape(mask, [*[1] * (4 - mask.rank), *mask.shape])
-    return ops.custom(
+    number = ops.constant(_factor(query, scale), DType.float32, device=ctx.device)
+    [y] = ctx.kernel(
+        GEMM,
         "fxmax.heads_attention",
-        ctx.device,
-        [query, key, value, mask, ops.constant(_factor(query, scale), DType.float32, device=ctx.device)],
+        [query, key, value, mask, number],
         [ctx.out],
-        parameters={
-            "dim": width if whole else 0,
-            "has_mask": attn_mask is not None,
-            "causal": is_causal,
-        },
-    )[0].tensor
+        dim=width if whole else 0,
+        has_mask=attn_mask is not None,
+        causal=is_causal,
+    )
+    return y
 
 
 def _additive(ctx: Context, mask: TensorValue) -> TensorValue:

@@ -39,7 +39,7 @@ def has_kernel(ctx: Context, weight: TensorValue | PendingWeight) -> bool:
     return bound and ctx.out.dtype == DType.float32 and not has_zero(ctx.out.shape)
 
 
-@rule(torch.ops.fxmax.linear.default, relays=("weight",), kernels=GEMM)
+@rule(torch.ops.fxmax.linear.default, relays=("weight",))
 def linear(
     ctx: Context,
     input: TensorValue,
@@ -55,7 +55,7 @@ def linear(
     return y if residual is None else y + residual
 
 
-@rule(torch.ops.fxmax.linear.default, platform="cpu", relays=("weight",), kernels=GEMM)
+@rule(torch.ops.fxmax.linear.default, platform="cpu", relays=("weight",))
 def linear_cpu(
     ctx: Context,
     input: TensorValue,
@@ -106,18 +106,16 @@ def _call(
     x = ops.reshape(input, [-1, input.shape[-1]])
     plus = ctx.full(0, [1], DType.float32) if bias is None else bias
     more = x if residual is None else ops.reshape(residual, [-1, features])
-    y = ops.custom(
+    [y] = ctx.kernel(
+        GEMM,
         name,
-        ctx.device,
         [x, *held, plus, more],
         [TensorType(DType.float32, [x.shape[0], features], ctx.device)],
-        parameters={
-            "activation": act,
-            "has_bias": bias is not None,
-            "has_residual": residual is not None,
-            **parameters,
-        },
-    )[0].tensor
+        activation=act,
+        has_bias=bias is not None,
+        has_residual=residual is not None,
+        **parameters,
+    )
     return ops.reshape(y, ctx.out.shape)
 
 
@@ -125,11 +123,11 @@ def as_is(x: TensorValue) -> TensorValue:
     return x
 
 
-@rule(torch.ops.fxmax.row_products.default, kernels=GEMM)
+@rule(torch.ops.fxmax.row_products.default)
 def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
     return product(ctx, a, ops.transpose(b, -1, -2))
 
 
-@rule(torch.ops.fxmax.row_products.default, platform="cpu", kernels=GEMM)
+@rule(torch.ops.fxmax.row_products.default, platform="cpu")
 def row_products_cpu(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
     return by_kernel(ctx, a, b) if has_row_kernel(ctx, a) else row_products(ctx, a, b)

@@ -20,7 +20,7 @@ from fxmax.rules.lib.values import axis, broadcast_shape, cast
 aten = torch.ops.aten
 
 
-@rule(aten.embedding.default, kernels=ROWS)
+@rule(aten.embedding.default)
 def embedding(
     ctx: Context,
     weight: TensorValue,
@@ -34,7 +34,7 @@ def embedding(
     return gathered(ctx, weight, indices, 0)
 
 
-@rule(aten.index_select.default, kernels=ROWS)
+@rule(aten.index_select.default)
 def index_select(ctx: Context, self: TensorValue, dim: int, index: TensorValue) -> TensorValue:
     if self.rank == 0:
         return self  # its only element
@@ -60,7 +60,7 @@ def _taken(ctx: Context, x: TensorValue, index: TensorValue, dim: int) -> Tensor
     places = ops.reshape(index, [product_of(index.shape)])
     slices = ops.reshape(x, [product_of(x.shape[:dim]), x.shape[dim], product_of(x.shape[dim + 1 :])])
     result = TensorType(x.dtype, [slices.shape[0], places.shape[0], slices.shape[2]], ctx.device)
-    found = ops.custom("fxmax.take", ctx.device, [slices, places], [result])[0].tensor
+    [found] = ctx.kernel(ROWS, "fxmax.take", [slices, places], [result])
     return ops.reshape(found, shape)
 
 
@@ -81,7 +81,7 @@ def gather(ctx: Context, self: TensorValue, dim: int, index: TensorValue, sparse
     return ops.reshape(ops.transpose(found, at, -1), ctx.out.shape)
 
 
-@rule(aten.index.Tensor, aten._unsafe_index.Tensor, kernels=ROWS)
+@rule(aten.index.Tensor, aten._unsafe_index.Tensor)
 def index(ctx: Context, self: TensorValue, indices: Sequence[TensorValue | None]) -> TensorValue:
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
@@ -108,7 +108,7 @@ def advanced(indices: Sequence[TensorValue | None]) -> tuple[list[int], list[Ten
     return at, [index for index in indices if index is not None]
 
 
-@rule(aten.take.default, kernels=ROWS)
+@rule(aten.take.default)
 def elements(ctx: Context, self: TensorValue, index: TensorValue) -> TensorValue:
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)

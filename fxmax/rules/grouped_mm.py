@@ -11,7 +11,6 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import RuleTable, rule
-from fxmax.kernels.build import GEMM
 from fxmax.rules.lib.matmul import matmul
 from fxmax.rules.lib.sizes import positions, product_of
 from fxmax.rules.lib.values import cast
@@ -38,7 +37,7 @@ def register_loaded(table: RuleTable) -> None:
     if "transformers" in sys.modules and hasattr(torch.ops.transformers, "grouped_mm_fallback"):
         target = torch.ops.transformers.grouped_mm_fallback.default
         if target not in table:
-            table.rule(target, kernels=GEMM, builtin=True)(grouped_mm)
+            table.rule(target, builtin=True)(grouped_mm)
 
 
 @rule(aten.histc.default)

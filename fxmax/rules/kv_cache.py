@@ -25,7 +25,7 @@ from fxmax.rules.slices import written
 VECTOR = 16  # floats: the widest of the CPUs' vectors, which a head's width is cut in
 
 
-@rule(torch.ops.fxmax.cached_attention.default, kernels=GEMM)
+@rule(torch.ops.fxmax.cached_attention.default)
 def cached_attention(
     ctx: Context,
     query: TensorValue,
@@ -48,7 +48,7 @@ def cached_attention(
     return matmul(ctx, ops.softmax(scores), v)
 
 
-@rule(torch.ops.fxmax.cached_attention.default, platform="cpu", kernels=GEMM)
+@rule(torch.ops.fxmax.cached_attention.default, platform="cpu")
 def cached_attention_cpu(
     ctx: Context,
     query: TensorValue,
@@ -66,12 +66,12 @@ def cached_attention_cpu(
     factor = 1 / math.sqrt(width) if scale is None else scale
     last = [ctx.size_tensor(used), ops.constant(factor, DType.float32, device=ctx.device)]
     if (buffers := _buffers(ctx, key, value)) is not None:
-        name, inputs, call = "fxmax.buffer_attention", [query, *buffers, *last], ops.inplace_custom
+        [y] = ctx.kernel(GEMM, "fxmax.buffer_attention", [query, *buffers, *last], [ctx.out], dim=width)
     else:
         none = ctx.full(0, [1], DType.float32)
         k, v = ([x, none if s is None else s] for x, s in ((key, key_scales), (value, value_scales)))
-        name, inputs, call = "fxmax.cached_attention", [query, *k, *v, *last], ops.custom
-    return call(name, ctx.device, inputs, [ctx.out], parameters={"dim": width})[0].tensor
+        [y] = ctx.kernel(GEMM, "fxmax.cached_attention", [query, *k, *v, *last], [ctx.out], dim=width)
+    return y
 
 
 def _buffers(ctx: Context, key: TensorValue, value: TensorValue) -> list[BufferValue] | None:
@@ -88,14 +88,14 @@ def write_places(ctx: Context, self: TensorValue, src: TensorValue, dim: int, fi
     return written(ctx, self, src, at, start, src.shape[at], 1)
 
 
-@rule(torch.ops.fxmax.write_places.default, platform="cpu", kernels=BUFFERS)
+@rule(torch.ops.fxmax.write_places.default, platform="cpu")
 def write_places_cpu(ctx: Context, self: TensorValue, src: TensorValue, dim: int, first: Any) -> TensorValue:
     at = axis(dim, self.rank)
     start = from_front(ctx, "first", first, self.shape[at])
 
     def write(buffer: BufferValue) -> None:
         place = ctx.constant(int(start), DType.int64) if is_static(start) else ctx.size_tensor(start)
-        ops.inplace_custom("fxmax.store_places", ctx.device, [buffer, src, place], parameters={"axis": at})
+        ctx.kernel(BUFFERS, "fxmax.store_places", [buffer, src, place], [], axis=at)
 
     stored = None if has_zero(src.shape) else ctx.stored(self, write)
     return write_places(ctx, self, src, dim, first) if stored is None else stored

@@ -10,7 +10,6 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.kernels.build import GEMM
 from fxmax.rules.lib import matmul as precise
 from fxmax.rules.lib.matmul_kernel import row_products
 from fxmax.rules.lib.sizes import has_zero
@@ -19,14 +18,14 @@ from fxmax.rules.lib.values import tensor
 aten = torch.ops.aten
 
 
-@rule(aten.linear.default, kernels=GEMM)
+@rule(aten.linear.default)
 def linear(ctx: Context, input: TensorValue, weight: TensorValue, bias: TensorValue | None) -> TensorValue:
     # A 1-d weight makes one feature, and takes it away again.
     y = product(ctx, input, ops.transpose(weight, 0, 1) if weight.rank == 2 else weight)
     return y if bias is None else y + bias
 
 
-@rule(aten.linear.default, platform="cpu", kernels=GEMM)
+@rule(aten.linear.default, platform="cpu")
 def linear_cpu(
     ctx: Context, input: TensorValue, weight: TensorValue, bias: TensorValue | None
 ) -> TensorValue:
@@ -36,41 +35,41 @@ def linear_cpu(
     return y if bias is None else y + bias
 
 
-@rule(aten.matmul.default, kernels=GEMM)
+@rule(aten.matmul.default)
 def matmul(ctx: Context, self: TensorValue, other: TensorValue) -> TensorValue:
     return product(ctx, self, other)
 
 
-@rule(aten.bmm.default, aten.mm.default, kernels=GEMM)
+@rule(aten.bmm.default, aten.mm.default)
 def mm(ctx: Context, self: TensorValue, mat2: TensorValue) -> TensorValue:
     return product(ctx, self, mat2)
 
 
-@rule(aten.mv.default, kernels=GEMM)
+@rule(aten.mv.default)
 def mv(ctx: Context, self: TensorValue, vec: TensorValue) -> TensorValue:
     return product(ctx, self, vec)
 
 
-@rule(aten.dot.default, kernels=GEMM)
+@rule(aten.dot.default)
 def dot(ctx: Context, self: TensorValue, tensor: TensorValue) -> TensorValue:
     return product(ctx, self, tensor)
 
 
-@rule(aten.addmm.default, kernels=GEMM)
+@rule(aten.addmm.default)
 def addmm(
     ctx: Context, self: TensorValue, mat1: TensorValue, mat2: TensorValue, beta: Any, alpha: Any
 ) -> TensorValue:
     return _plus_product(ctx, self, mat1, mat2, beta, alpha)
 
 
-@rule(aten.addmv.default, kernels=GEMM)
+@rule(aten.addmv.default)
 def addmv(
     ctx: Context, self: TensorValue, mat: TensorValue, vec: TensorValue, beta: Any, alpha: Any
 ) -> TensorValue:
     return _plus_product(ctx, self, mat, vec, beta, alpha)
 
 
-@rule(aten.baddbmm.default, kernels=GEMM)
+@rule(aten.baddbmm.default)
 def baddbmm(
     ctx: Context, self: TensorValue, batch1: TensorValue, batch2: TensorValue, beta: Any, alpha: Any
 ) -> TensorValue:

@@ -39,7 +39,7 @@ def layer_norm(
     return ops.reshape(ops.layer_norm(rows, gamma, beta, eps), ctx.out.shape)
 
 
-@rule(aten.layer_norm.default, platform="cpu", kernels=ROWS)
+@rule(aten.layer_norm.default, platform="cpu")
 def layer_norm_cpu(
     ctx: Context,
     input: TensorValue,
@@ -54,7 +54,7 @@ def layer_norm_cpu(
     lead, gamma, beta = _affine_rows(ctx, input, normalized_shape, weight, bias)
     rows = ops.reshape(input, [product_of(lead), gamma.shape[0]])
     epsilon = ctx.constant(eps, input.dtype)
-    y = ops.custom("fxmax.layer_norm", ctx.device, [rows, gamma, beta, epsilon], [rows.type])[0].tensor
+    [y] = ctx.kernel(ROWS, "fxmax.layer_norm", [rows, gamma, beta, epsilon], [rows.type])
     return ops.reshape(y, ctx.out.shape)
 
 

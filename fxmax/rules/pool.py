@@ -34,7 +34,6 @@ ADAPTIVE = [0, 1, 0, 1]  # an axis whose windows the sizes decide
     aten.max_pool2d_with_indices.default,
     aten.max_pool3d_with_indices.default,
     platform="cpu",
-    kernels=WINDOWS,
 )
 def max_pool(
     ctx: Context,
@@ -48,12 +47,12 @@ def max_pool(
     return _pooled(ctx, "max_pool", self, _axes(ctx, kernel_size, stride, padding, dilation), ctx.out)
 
 
-@rule(aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default, platform="cpu", kernels=WINDOWS)
+@rule(aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default, platform="cpu")
 def adaptive_max_pool(ctx: Context, self: TensorValue, output_size: Sequence[Any]) -> list[TensorValue]:
     return _pooled(ctx, "max_pool", self, [ADAPTIVE] * len(output_size), ctx.out)
 
 
-@rule(aten.avg_pool1d.default, platform="cpu", kernels=WINDOWS)
+@rule(aten.avg_pool1d.default, platform="cpu")
 def avg_pool1d(
     ctx: Context,
     self: TensorValue,
@@ -66,7 +65,7 @@ def avg_pool1d(
     return _averaged(ctx, self, _axes(ctx, kernel_size, stride, padding, [1]), count_include_pad)
 
 
-@rule(aten.avg_pool2d.default, aten.avg_pool3d.default, platform="cpu", kernels=WINDOWS)
+@rule(aten.avg_pool2d.default, aten.avg_pool3d.default, platform="cpu")
 def avg_pool(
     ctx: Context,
     self: TensorValue,
@@ -81,7 +80,7 @@ def avg_pool(
     return _averaged(ctx, self, axes, count_include_pad, divisor_override)
 
 
-@rule(aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default, platform="cpu", kernels=WINDOWS)
+@rule(aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default, platform="cpu")
 def adaptive_avg_pool(ctx: Context, self: TensorValue, output_size: Sequence[Any]) -> TensorValue:
     return _averaged(ctx, self, [ADAPTIVE] * len(output_size), False)
 
@@ -112,13 +111,13 @@ def _pooled(
         lead = len(shape) - space
         return [product_of(shape[:lead]), *([1] * (3 - space)), *shape[lead:]]
 
-    results = ops.custom(
+    results = ctx.kernel(
+        WINDOWS,
         f"fxmax.{name}",
-        ctx.device,
         [ops.reshape(x, in_planes(x.shape)), ctx.constant(numbers, DType.int64)],
         [TensorType(out.dtype, in_planes(out.shape), ctx.device) for out in outs],
     )
-    return [ops.reshape(r.tensor, out.shape) for r, out in zip(results, outs, strict=True)]
+    return [ops.reshape(r, out.shape) for r, out in zip(results, outs, strict=True)]
 
 
 def _axes(

@@ -17,7 +17,6 @@ from max.graph import DeviceRef, TensorValue
 from fxmax.core.context import Context, PendingWeight
 from fxmax.core.table import RuleFn, RuleTable
 from fxmax.errors import DeviceError, FxmaxError
-from fxmax.kernels.build import GEMM
 from fxmax.kernels.packing import INT8, INT8_QUADS, INT8_SCALES, int8_panels, int8_quads, scales
 from fxmax.rules import fused_linear as fused
 from fxmax.rules.lib.sizes import has_zero
@@ -52,7 +51,7 @@ def quantized(
     private = RuleTable(parent=table)
     target = torch.ops.fxmax.linear.default
     fn = _linear(dynamic=dtype == "int8_dynamic")
-    private.rule(target, platform="cpu", override=True, relays=("weight",), kernels=GEMM, builtin=True)(fn)
+    private.rule(target, platform="cpu", override=True, relays=("weight",), builtin=True)(fn)
     return private
 
 

@@ -13,7 +13,6 @@ from max.graph import Dim, StaticDim, TensorValue, ops
 from fxmax.core.context import Context
 from fxmax.core.mlir_access import is_broadcast
 from fxmax.core.table import rule
-from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.arithmetic import power
 from fxmax.rules.creation import filled
 from fxmax.rules.lib.promotion import is_nan, not_equal, scalar
@@ -218,7 +217,7 @@ def std_mean(ctx: Context, self: TensorValue, dim: Dims, correction: Any, keepdi
     return ops.sqrt(variance), mean
 
 
-@rule(aten.linalg_vector_norm.default, kernels=ELEMENTWISE)
+@rule(aten.linalg_vector_norm.default)
 def vector_norm(ctx: Context, self: TensorValue, ord: Any, dim: Dims, keepdim: bool) -> TensorValue:
     return norm(ctx, cast(self, ctx.out.dtype), ord, dim)
 

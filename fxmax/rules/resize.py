@@ -10,14 +10,13 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.kernels.build import GEMM
 from fxmax.rules.lib.matmul import matmul
 from fxmax.rules.lib.values import static
 
 aten = torch.ops.aten
 
 
-@rule(aten._upsample_bilinear2d_aa.default, aten._upsample_bicubic2d_aa.default, kernels=GEMM)
+@rule(aten._upsample_bilinear2d_aa.default, aten._upsample_bicubic2d_aa.default)
 def antialiased(
     ctx: Context,
     self: TensorValue,

@@ -12,6 +12,7 @@ import torch
 from max.dtype import DType
 from max.graph import Dim, TensorType, TensorValue, ops
 
+from fxmax.core import kernel_calls
 from fxmax.core.context import Context
 from fxmax.core.table import rule
 from fxmax.kernels.build import ROWS
@@ -46,8 +47,8 @@ class Rows:
         for i, width in enumerate(widths):
             dtype = DType.int64 if i else self.matrix.dtype
             types.append(TensorType(dtype, [rows, self.size if width is None else width], self.matrix.device))
-        results = ops.custom(f"fxmax.{name}", self.matrix.device, [self.matrix], types, parameters=parameters)
-        return [result.tensor for result in results]
+        device = self.matrix.device
+        return kernel_calls.call(ROWS, f"fxmax.{name}", device, [self.matrix], types, **parameters)
 
     def back(self, matrix: TensorValue, out: TensorType) -> TensorValue:
         """A kernel's result in the place and shape that torch gives it."""
@@ -80,22 +81,22 @@ def _place(ctx: Context, x: TensorValue, dim: int | None, largest: bool) -> Tens
     return _extremum(x, dim, [ctx.out.cast(x.dtype), ctx.out], largest)[1]
 
 
-@rule(aten.argmax.default, platform="cpu", kernels=ROWS)
+@rule(aten.argmax.default, platform="cpu")
 def argmax(ctx: Context, self: TensorValue, dim: int | None, keepdim: bool) -> TensorValue:
     return _place(ctx, self, dim, True)
 
 
-@rule(aten.argmin.default, platform="cpu", kernels=ROWS)
+@rule(aten.argmin.default, platform="cpu")
 def argmin(ctx: Context, self: TensorValue, dim: int | None, keepdim: bool) -> TensorValue:
     return _place(ctx, self, dim, False)
 
 
-@rule(aten.max.dim, platform="cpu", kernels=ROWS)
+@rule(aten.max.dim, platform="cpu")
 def max_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[TensorValue]:
     return _nothing(ctx) if is_empty(self) else _extremum(self, dim, ctx.out, True)
 
 
-@rule(aten.min.dim, platform="cpu", kernels=ROWS)
+@rule(aten.min.dim, platform="cpu")
 def min_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[TensorValue]:
     return _nothing(ctx) if is_empty(self) else _extremum(self, dim, ctx.out, False)
 
@@ -114,28 +115,28 @@ def _sorted(ctx: Context, x: TensorValue, dim: int, descending: bool, take: slic
     return rows.back(values, ctx.out[0]), rows.back(indices, ctx.out[1])
 
 
-@rule(aten.sort.default, platform="cpu", kernels=ROWS)
+@rule(aten.sort.default, platform="cpu")
 def sort(ctx: Context, self: TensorValue, dim: int, descending: bool) -> Any:
     return _sorted(ctx, self, dim, descending)
 
 
-@rule(aten.sort.stable, platform="cpu", kernels=ROWS)
+@rule(aten.sort.stable, platform="cpu")
 def sort_stable(ctx: Context, self: TensorValue, stable: bool | None, dim: int, descending: bool) -> Any:
     return _sorted(ctx, self, dim, descending)
 
 
-@rule(aten.topk.default, platform="cpu", kernels=ROWS)
+@rule(aten.topk.default, platform="cpu")
 def topk(ctx: Context, self: TensorValue, k: Any, dim: int, largest: bool, sorted: bool) -> Any:
     return _sorted(ctx, self, dim, largest, slice(0, static(k, "k")))
 
 
-@rule(aten.kthvalue.default, platform="cpu", kernels=ROWS)
+@rule(aten.kthvalue.default, platform="cpu")
 def kthvalue(ctx: Context, self: TensorValue, k: Any, dim: int, keepdim: bool) -> Any:
     k = static(k, "k")
     return _sorted(ctx, self, dim, False, slice(k - 1, k))
 
 
-@rule(aten.median.dim, platform="cpu", kernels=ROWS)
+@rule(aten.median.dim, platform="cpu")
 def median(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Any:
     """The lower of the two middle values; the first NaN where there is one."""
     if is_empty(self):
@@ -146,7 +147,7 @@ def median(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Any:
     return [ops.where(is_nan(top[0]), t, m) for t, m in zip(top, middle, strict=True)]
 
 
-@rule(aten.median.default, platform="cpu", kernels=ROWS)
+@rule(aten.median.default, platform="cpu")
 def median_all(ctx: Context, self: TensorValue) -> TensorValue:
     rows = Rows(self, None)
     size = static(rows.size, "the number of values")
@@ -171,22 +172,22 @@ def _running(ctx: Context, x: TensorValue, dim: int, largest: bool) -> list[Tens
     return [rows.back(r, out) for r, out in zip(results, ctx.out, strict=True)]
 
 
-@rule(aten.cummax.default, platform="cpu", kernels=ROWS)
+@rule(aten.cummax.default, platform="cpu")
 def cummax(ctx: Context, self: TensorValue, dim: int) -> list[TensorValue]:
     return _running(ctx, self, dim, True)
 
 
-@rule(aten.cummin.default, platform="cpu", kernels=ROWS)
+@rule(aten.cummin.default, platform="cpu")
 def cummin(ctx: Context, self: TensorValue, dim: int) -> list[TensorValue]:
     return _running(ctx, self, dim, False)
 
 
-@rule(aten.cumprod.default, platform="cpu", kernels=ROWS)
+@rule(aten.cumprod.default, platform="cpu")
 def cumprod(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
     return _scan(ctx, "cumprod", self, dim)
 
 
-@rule(aten.logcumsumexp.default, platform="cpu", kernels=ROWS)
+@rule(aten.logcumsumexp.default, platform="cpu")
 def logcumsumexp(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
     return _scan(ctx, "logcumsumexp", self, dim)
 

@@ -12,7 +12,6 @@ from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.lib.promotion import elementwise, is_nan, keeping_nan, less, libm, scalar
 from fxmax.rules.lib.values import cast
 
@@ -63,7 +62,6 @@ elementwise(
         aten.tan.default: libm("tan"),
     },
     Promotion.INT_TO_FLOAT,
-    kernels=ELEMENTWISE,
     platform="cpu",
 )
 

@@ -67,7 +67,7 @@ def write(recording: Recording) -> str:
     lines += main_lines(blocks, names)
     results = ", ".join(names.of(v) for v in recording.outputs)
     lines.append(f"graph.output({results})")
-    extensions = ", custom_extensions=KERNELS" if lowered.graph.kernel_libraries_paths else ""
+    extensions = ", custom_extensions=KERNELS" if recording.kernels else ""
     types = "".join(f"\n        {k}," for k in kinds)
     parts.append(
         "def build():\n"
@@ -96,9 +96,9 @@ def _header(recording: Recording) -> str:
                 )
             origin = f"({quoted(call.slot.spec.fqn)}, {call.slot.shape}, {strides})"
             layouts.append(f"    {quoted(call.slot.name)}: {origin},")
-    kernels = lowered.graph.kernel_libraries_paths
+    kernels = recording.kernels
     paths = ", ".join(f"Path({quoted(str(p))})" for p in kernels)
-    listed = f"KERNELS = [{paths}]  # Mojo kernels that the graph may call\n" if kernels else ""
+    listed = f"KERNELS = [{paths}]  # with the Mojo kernels that the graph calls\n" if kernels else ""
     text = "\n".join(layouts)
     return HEADER.format(
         title=f"{lowered.captured.name} on MAX.",

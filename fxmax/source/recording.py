@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
@@ -54,6 +55,7 @@ class Recording:
     inputs: list[tuple[str, TensorType | BufferType, Any]] = field(default_factory=list)  # name, type, value
     calls: list[Call] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+    kernels: list[Path] = field(default_factory=list)  # packages of the custom ops that are called
 
 
 class _RecordingLowerer(Lowerer):
@@ -75,7 +77,7 @@ def record(lowered: LoweredGraph) -> Recording:
     kinds = lowerer.boundary.graph_inputs
     for (name, kind), value in zip(kinds.items(), again.graph.inputs, strict=True):
         recording.inputs.append((name, kind, value))
-    recording.outputs = outputs
+    recording.outputs, recording.kernels = outputs, again.graph.kernel_libraries_paths
     return recording
 
 

@@ -12,7 +12,6 @@ from max.graph import ops
 
 import fxmax
 from fxmax import Job, RuleTable
-from fxmax.kernels.build import ELEMENTWISE, GEMM
 from fxmax.rules.lib.conv_as_matmul import by_windows
 from fxmax.rules.lib.matmul import parts
 from tests.support.parity import assert_same
@@ -23,7 +22,7 @@ aten = torch.ops.aten
 def table() -> RuleTable:
     own = RuleTable(parent=fxmax.default_table())
 
-    @own.rule(aten.conv1d.default, aten.conv2d.default, override=True, kernels=GEMM)
+    @own.rule(aten.conv1d.default, aten.conv2d.default, override=True)
     def conv(ctx, input, weight, bias, stride, padding, dilation, groups):
         space = weight.rank - 2
         x = ops.permute(input, [0, *range(2, space + 2), 1])
@@ -32,15 +31,15 @@ def table() -> RuleTable:
         y = by_windows(ctx, x, filters, bias, *settings, ctx.out.shape[2:])
         return ops.permute(y, [0, space + 1, *range(1, space + 1)])
 
-    @own.rule(aten.relu.default, override=True, kernels=ELEMENTWISE)
+    @own.rule(aten.relu.default, override=True)
     def high(ctx, self):
         return parts(ctx, self)[0]
 
-    @own.rule(aten.sigmoid.default, override=True, kernels=ELEMENTWISE)
+    @own.rule(aten.sigmoid.default, override=True)
     def finite(ctx, self):
         return parts(ctx, self)[1]
 
-    @own.rule(aten.tanh.default, override=True, kernels=ELEMENTWISE)
+    @own.rule(aten.tanh.default, override=True)
     def low(ctx, self):
         return parts(ctx, self)[2]
 

@@ -230,7 +230,7 @@ def table_of(plant: Plant) -> fxmax.RuleTable:
             return wrong(ctx, lambda **a: right.fn(ctx, **a), **arguments)
 
         rule.__signature__ = inspect.signature(right.fn)  # type: ignore[attr-defined]
-        table.rule(plant.target, override=True, kernels=right.kernels)(rule)
+        table.rule(plant.target, override=True)(rule)
     return table
 
 

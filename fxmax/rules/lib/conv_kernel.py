@@ -13,6 +13,7 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from fxmax.core.context import Context
+from fxmax.kernels.build import GEMM
 
 
 class Settings(NamedTuple):
@@ -56,9 +57,9 @@ def by_kernel(
     def deep(v: TensorValue) -> TensorValue:
         return ops.reshape(v, [*v.shape[:2], *more, *v.shape[2:]])
 
-    y = ops.custom(
+    [y] = ctx.kernel(
+        GEMM,
         "fxmax.conv",
-        ctx.device,
         [
             deep(x),
             deep(filters),
@@ -68,6 +69,6 @@ def by_kernel(
             ctx.constant(np.array([*np.ravel(axes), settings.groups, *there], np.int64), DType.int64),
         ],
         [TensorType(DType.float32, [*out[:2], *more, *out[2:]], ctx.device)],
-        parameters={"activation": act},
-    )[0].tensor
+        activation=act,
+    )
     return ops.reshape(y, out)

@@ -16,13 +16,14 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from fxmax.core.context import Context
+from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.lib.by_platform import by_platform
 from fxmax.rules.lib.matmul_kernel import products
 
 
 @by_platform
 def matmul(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
-    """a (…, m, k) @ b (…, k, n), batches broadcasting. A rule that calls this has `kernels=GEMM`."""
+    """a (…, m, k) @ b (…, k, n), batches broadcasting."""
     return a @ b
 
 
@@ -43,6 +44,6 @@ def parts(ctx: Context, x: TensorValue) -> tuple[TensorValue, TensorValue, Tenso
     """(the high bits; them with 0 for infinities; the low bits): ∞ · 0 would be NaN."""
     zero = ctx.constant(0, DType.float32)
     kind = TensorType(x.dtype, x.shape, x.device)
-    high = ops.custom("fxmax.high_bits", x.device, [x], [kind])[0].tensor
+    [high] = ctx.kernel(ELEMENTWISE, "fxmax.high_bits", [x], [kind])
     infinite = ops.equal(ops.abs(x), ctx.constant(math.inf, DType.float32))
     return high, ops.where(infinite, zero, high), ops.where(infinite, zero, x - high)

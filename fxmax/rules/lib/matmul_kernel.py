@@ -9,6 +9,7 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from fxmax.core.context import Context
+from fxmax.kernels.build import GEMM
 from fxmax.rules.lib.promotion import broadcasting
 from fxmax.rules.lib.sizes import has_zero, product_of
 from fxmax.rules.lib.values import broadcast, broadcast_shape
@@ -16,7 +17,7 @@ from fxmax.rules.reduce import keepdim
 
 
 def products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
-    """a (…, m, k) @ b (…, k, n) → (…, m, n); batches broadcast. A rule that calls this has `kernels=GEMM`."""
+    """a (…, m, k) @ b (…, k, n) → (…, m, n); batches broadcast."""
     lead = broadcast_shape([a.shape[:-2], b.shape[:-2]])
     (m, k), n = a.shape[-2:], b.shape[-1]
     if has_zero([*lead, m, k, n]):
@@ -32,7 +33,7 @@ def products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
             ops.reshape(broadcast(x, [*lead, *x.shape[-2:]]), [batch, *x.shape[-2:]]) for x in (a, b)
         )
     result = TensorType(DType.float32, [left.shape[0], left.shape[1], n], ctx.device)
-    y = ops.custom("fxmax.products", ctx.device, [left, right], [result])[0].tensor
+    [y] = ctx.kernel(GEMM, "fxmax.products", [left, right], [result])
     return ops.reshape(y, [*lead, m, n])
 
 
@@ -42,5 +43,5 @@ def row_products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
     rows = product_of(a.shape[:-1]) if b.rank == 2 else a.shape[-2]
     left, right = ops.reshape(a, [batch, rows, k]), ops.reshape(b, [batch, n, k])
     result = TensorType(DType.float32, [batch, rows, n], ctx.device)
-    y = ops.custom("fxmax.row_products", ctx.device, [left, right], [result])[0].tensor
+    [y] = ctx.kernel(GEMM, "fxmax.row_products", [left, right], [result])
     return ops.reshape(y, [*a.shape[:-1], n])

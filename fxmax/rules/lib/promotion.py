@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from max.dtype import DType
@@ -13,8 +12,10 @@ from max.graph import Dim, TensorType, TensorValue, ops
 from torch._ops import OpOverload
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
+from fxmax.core import kernel_calls
 from fxmax.core.context import Context
 from fxmax.core.table import IGNORABLE, Platform, parameter_name, rule
+from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.lib.values import broadcast, cast, tensor, trailing_ones
 from fxmax.support.signals import HostOnly
 
@@ -24,20 +25,20 @@ Lowering = Callable[..., TensorValue]
 def elementwise(
     lowerings: Mapping[OpOverload, Lowering],
     promotion: Promotion = Promotion.DEFAULT,
-    kernels: Path | None = None,
+    alike: bool = False,
     platform: Platform | None = None,
 ) -> None:
     """Register overloads whose arguments are all tensors or scalars: one line each.
 
-    Operands are cast to the dtype that torch computes in, the result to the dtype it returns. For
-    functions that call Mojo custom ops, `kernels` is their folder, and operands come broadcast. `platform`
-    is the only one that they are for.
+    Operands are cast to the dtype that torch computes in, the result to the dtype it returns. With `alike`
+    they come broadcast to one shape, as functions that call Mojo custom ops take them. `platform` is the
+    only one that these rules are for.
     """
     caller = sys._getframe(1)
     for target, fn in lowerings.items():
-        lowered = _in_promoted_dtype(target, fn, promotion, kernels is not None)
+        lowered = _in_promoted_dtype(target, fn, promotion, alike)
         lowered.where = f"{caller.f_code.co_filename}:{caller.f_lineno}"  # type: ignore[attr-defined]
-        rule(target, platform=platform, kernels=kernels)(lowered)
+        rule(target, platform=platform)(lowered)
 
 
 def _in_promoted_dtype(target: OpOverload, fn: Lowering, promotion: Promotion, alike: bool) -> Lowering:
@@ -87,7 +88,8 @@ def mojo(name: str) -> Lowering:
     def call(*operands: TensorValue) -> TensorValue:
         x = operands[0]
         result = TensorType(x.dtype, x.shape, x.device)
-        return ops.custom(f"fxmax.{name}", x.device, list(operands), [result])[0].tensor
+        [y] = kernel_calls.call(ELEMENTWISE, f"fxmax.{name}", x.device, operands, [result])
+        return y
 
     return call
 
