@@ -25,7 +25,7 @@ class WeightEntry:
 
     `tensor` is its name in the weights file, `dtype` the graph's dtype, `shape` its shape there.
     `strides` (in elements) read that shape out of the tensor, for a layout that is a view of it;
-    `packing` names the function that makes another layout (`fxmax.kernels.panels.PACKINGS`).
+    `packing` names the function that makes another layout (`fxmax.kernels.packing.PACKINGS`).
     `source` is the shape and dtype that a checkpoint's tensor must have to stand in for it; None
     where none can (a buffer that no checkpoint has, a layout that needs torch to be made).
     """

@@ -7,7 +7,7 @@ torch's loops, ties, NaN and padding included, and takes symbolic sizes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,32 @@ SPACE: dict[Any, int] = {
     aten.max_pool2d_with_indices.default: 2,
     aten.max_pool3d_with_indices.default: 3,
 }
-ADAPTIVE = [0, 1, 0, 1]  # an axis whose windows the sizes decide
+
+
+class Window(NamedTuple):
+    """Along one axis; a kernel of 0 is an adaptive window, which the sizes decide."""
+
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int
+
+
+class PoolSettings(NamedTuple):
+    """What the kernel reads by position: `pool.mojo` has these fields' places, by the same names."""
+
+    deep: Window
+    high: Window
+    wide: Window
+    count_padding: bool  # in an average
+    divisor: int  # of an average; 0: it is divided by how many places it counts
+
+    def pack(self) -> np.ndarray:
+        """All of them in one row of numbers."""
+        return np.hstack(self).astype(np.int64)
+
+
+ADAPTIVE, WHOLE = Window(0, 1, 0, 1), Window(1, 1, 0, 1)
 
 
 @rule(
@@ -86,9 +111,9 @@ def adaptive_avg_pool(ctx: Context, self: TensorValue, output_size: Sequence[Any
 
 
 def _averaged(
-    ctx: Context, x: TensorValue, axes: list[list[int]], count_padding: bool, divisor: int | None = None
+    ctx: Context, x: TensorValue, axes: list[Window], count_padding: bool, divisor: int | None = None
 ) -> TensorValue:
-    [result] = _pooled(ctx, "avg_pool", x, axes, [ctx.out], [int(count_padding), divisor or 0])
+    [result] = _pooled(ctx, "avg_pool", x, axes, [ctx.out], count_padding, divisor or 0)
     return result
 
 
@@ -96,16 +121,17 @@ def _pooled(
     ctx: Context,
     name: str,
     x: TensorValue,
-    axes: list[list[int]],
+    axes: list[Window],
     outs: Sequence[TensorType],
-    more: Sequence[int] = (0, 0),
+    count_padding: bool = False,
+    divisor: int = 0,
 ) -> list[TensorValue]:
-    """The kernel's results, in torch's shapes; each of `axes` is kernel, stride, padding, dilation."""
+    """The kernel's results, in torch's shapes."""
     if has_zero(outs[0].shape):
         return [ctx.full(0, out.shape, out.dtype) for out in outs]
     space = len(axes)
-    settings = [[1, 1, 0, 1]] * (3 - space) + axes
-    numbers = np.array([*np.ravel(settings), *more], np.int64)
+    deep, high, wide = [WHOLE] * (3 - space) + axes
+    settings = PoolSettings(deep, high, wide, count_padding, divisor)
 
     def in_planes(shape: Sequence[Any]) -> list[Any]:
         lead = len(shape) - space
@@ -114,7 +140,7 @@ def _pooled(
     results = ctx.kernel(
         WINDOWS,
         f"fxmax.{name}",
-        [ops.reshape(x, in_planes(x.shape)), ctx.constant(numbers, DType.int64)],
+        [ops.reshape(x, in_planes(x.shape)), ctx.constant(settings.pack(), DType.int64)],
         [TensorType(out.dtype, in_planes(out.shape), ctx.device) for out in outs],
     )
     return [ops.reshape(r, out.shape) for r, out in zip(results, outs, strict=True)]
@@ -126,15 +152,12 @@ def _axes(
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
-) -> list[list[int]]:
-    """(kernel, stride, padding, dilation) of each axis.
-
-    One number stands for all axes, and no stride for the kernel's.
-    """
+) -> list[Window]:
+    """The windows along each axis: one number stands for all axes, and no stride for the kernel's."""
     space = SPACE[ctx.node.target]
 
     def each(values: Sequence[int]) -> list[int]:
         return [int(v) for v in (list(values) * space if len(values) == 1 else values)]
 
     columns = [each(kernel), each(stride if len(stride) else kernel), each(padding), each(dilation)]
-    return [list(axis) for axis in zip(*columns, strict=True)]
+    return [Window(*numbers) for numbers in zip(*columns, strict=True)]

@@ -17,6 +17,17 @@ from .tile import (
     F32, KB, MR, NR, NV, PANEL, Ptr, Vector, W, ceil_div, load, pack_window, panel, scratch, store, tile_product,
 )
 
+# Where the settings of `fxmax.conv` are: the fields of KernelSettings in rules/lib/conv_kernel.py, in order.
+comptime STRIDE = 0  # three, one of each axis
+comptime PADDING = 3  # three
+comptime DILATION = 6  # three
+comptime GROUPS = 9
+comptime HAS_BIAS = 10
+comptime HAS_NORM_WEIGHT = 11
+comptime HAS_NORM_BIAS = 12
+comptime HAS_STATISTICS = 13  # the norm's mean and variance
+comptime HAS_RESIDUAL = 14
+
 comptime FEW = 8
 """Features of a group up to which their windows are not packed, where there are more groups than this."""
 
@@ -354,8 +365,7 @@ def pad_all(conv: Conv, threads: Int) raises -> Ptr:
 struct Convolution:
     """From x (batch, c, d, h, w) and w (f, c / groups, taps…) → (batch, f, d', h', w').
 
-    `settings` has the three strides, the three paddings, the three dilations and the groups, then which of
-    bias, weight and shift of the norm, its mean and variance, and the residual are there (0 or 1).
+    Of the operands that `settings` says are not there, one element stands for each.
     """
 
     @staticmethod
@@ -379,8 +389,8 @@ struct Convolution:
 
         def axis(i: Int) {x, w, result, s} -> Axis:
             return Axis(
-                x.dim_size(i + 2), result.dim_size(i + 2), w.dim_size(i + 2), Int(s[unsafe_offset=i]),
-                Int(s[unsafe_offset=3 + i]), Int(s[unsafe_offset=6 + i]),
+                x.dim_size(i + 2), result.dim_size(i + 2), w.dim_size(i + 2), Int(s[unsafe_offset=STRIDE + i]),
+                Int(s[unsafe_offset=PADDING + i]), Int(s[unsafe_offset=DILATION + i]),
             )
 
         var features = w.dim_size(0)
@@ -391,22 +401,22 @@ struct Convolution:
         for f in range(features):
             var factor = Float32(1)
             var added = Float32(0)
-            if s[unsafe_offset=10] != 0:
+            if s[unsafe_offset=HAS_BIAS] != 0:
                 added = bias.unsafe_ptr()[unsafe_offset=f]
-            if s[unsafe_offset=13] != 0:
+            if s[unsafe_offset=HAS_STATISTICS] != 0:
                 factor = 1 / sqrt(variance.unsafe_ptr()[unsafe_offset=f] + eps.unsafe_ptr()[])
                 added -= mean.unsafe_ptr()[unsafe_offset=f]
-            if s[unsafe_offset=11] != 0:
+            if s[unsafe_offset=HAS_NORM_WEIGHT] != 0:
                 factor *= norm_weight.unsafe_ptr()[unsafe_offset=f]
             added *= factor
-            if s[unsafe_offset=12] != 0:
+            if s[unsafe_offset=HAS_NORM_BIAS] != 0:
                 added += norm_bias.unsafe_ptr()[unsafe_offset=f]
             scale[unsafe_offset=f] = factor
             shift[unsafe_offset=f] = added
         var conv = Conv(
             rebind[Ptr](x.unsafe_ptr()), rebind[Ptr](w.unsafe_ptr()), scale, shift,
-            rebind[Ptr](residual.unsafe_ptr()), s[unsafe_offset=14] != 0, rebind[Ptr](result.unsafe_ptr()),
-            x.dim_size(0), x.dim_size(1), features, Int(s[unsafe_offset=9]), axis(0), axis(1), axis(2),
+            rebind[Ptr](residual.unsafe_ptr()), s[unsafe_offset=HAS_RESIDUAL] != 0, rebind[Ptr](result.unsafe_ptr()),
+            x.dim_size(0), x.dim_size(1), features, Int(s[unsafe_offset=GROUPS]), axis(0), axis(1), axis(2),
         )
         var small = 2 * conv.batch * conv.features * conv.area() * conv.window() < SERIAL_FLOPS
         var threads = 1 if small else parallelism_level(None)

@@ -1,14 +1,25 @@
 """Pooling over windows of three axes, as torch's loops have it: order, ties, NaN, padding.
 
-An input is (planes, depth, height, width). `settings` has four numbers for each axis (kernel, stride,
-padding, dilation; a kernel of 0 is an adaptive window, which the sizes decide), then whether padding
-counts in an average, and what an average is divided by (0: by what it counts).
+An input is (planes, depth, height, width). A kernel of 0 is an adaptive window, which the sizes decide; an
+average with a divisor of 0 is divided by how many places it counts.
 """
 
 import extensibility
 from extensibility import InputTensor, OutputTensor
 from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
+
+# Where the settings are: the fields of PoolSettings in rules/pool.py, in order.
+comptime DEEP = 0  # a Window, as the next two
+comptime HIGH = 4
+comptime WIDE = 8
+comptime COUNT_PADDING = 12
+comptime DIVISOR = 13
+# And of a Window, after its place.
+comptime KERNEL = 0
+comptime STRIDE = 1
+comptime PADDING = 2
+comptime DILATION = 3
 
 
 @fieldwise_init
@@ -46,16 +57,16 @@ struct Axis(ImplicitlyCopyable, Movable):
 
 
 def axis_of(
-    x: InputTensor[rank=4, ...], y: OutputTensor[rank=4, ...], settings: InputTensor[dtype=DType.int64, rank=1, ...], i: Int
+    x: InputTensor[rank=4, ...], y: OutputTensor[rank=4, ...], settings: InputTensor[dtype=DType.int64, rank=1, ...], i: Int, window: Int
 ) -> Axis:
     var s = settings.unsafe_ptr()
     return Axis(
         x.dim_size(i + 1),
         y.dim_size(i + 1),
-        Int(s[unsafe_offset=4 * i]),
-        Int(s[unsafe_offset=4 * i + 1]),
-        Int(s[unsafe_offset=4 * i + 2]),
-        Int(s[unsafe_offset=4 * i + 3]),
+        Int(s[unsafe_offset=window + KERNEL]),
+        Int(s[unsafe_offset=window + STRIDE]),
+        Int(s[unsafe_offset=window + PADDING]),
+        Int(s[unsafe_offset=window + DILATION]),
     )
 
 
@@ -73,9 +84,9 @@ struct MaxPool:
         settings: InputTensor[dtype=DType.int64, rank=1, ...],
         ctx: DeviceContext,
     ) raises:
-        var deep = axis_of(x, values, settings, 0)
-        var high = axis_of(x, values, settings, 1)
-        var wide = axis_of(x, values, settings, 2)
+        var deep = axis_of(x, values, settings, 0, DEEP)
+        var high = axis_of(x, values, settings, 1, HIGH)
+        var wide = axis_of(x, values, settings, 2, WIDE)
         var xp = x.unsafe_ptr()
         var vp = values.unsafe_ptr()
         var pp = places.unsafe_ptr()
@@ -118,11 +129,11 @@ struct AvgPool:
         ctx: DeviceContext,
     ) raises:
         comptime sum_type = DType.float64 if dtype.is_floating_point() else DType.int64
-        var deep = axis_of(x, result, settings, 0)
-        var high = axis_of(x, result, settings, 1)
-        var wide = axis_of(x, result, settings, 2)
-        var count_padding = settings.unsafe_ptr()[unsafe_offset=12] != 0
-        var divisor = Int(settings.unsafe_ptr()[unsafe_offset=13])
+        var deep = axis_of(x, result, settings, 0, DEEP)
+        var high = axis_of(x, result, settings, 1, HIGH)
+        var wide = axis_of(x, result, settings, 2, WIDE)
+        var count_padding = settings.unsafe_ptr()[unsafe_offset=COUNT_PADDING] != 0
+        var divisor = Int(settings.unsafe_ptr()[unsafe_offset=DIVISOR])
         var xp = x.unsafe_ptr()
         var rp = result.unsafe_ptr()
 

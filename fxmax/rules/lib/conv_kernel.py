@@ -25,6 +25,24 @@ class Settings(NamedTuple):
     groups: int
 
 
+class KernelSettings(NamedTuple):
+    """What the kernel reads by position: `conv.mojo` has these fields' places, by the same names."""
+
+    stride: list[int]  # of the three axes
+    padding: list[int]
+    dilation: list[int]
+    groups: int
+    has_bias: bool
+    has_norm_weight: bool
+    has_norm_bias: bool
+    has_statistics: bool
+    has_residual: bool
+
+    def pack(self) -> np.ndarray:
+        """All of them in one row of numbers."""
+        return np.hstack(self).astype(np.int64)
+
+
 class Norm(NamedTuple):
     """A batch norm by given statistics, each (features,)."""
 
@@ -50,8 +68,17 @@ def by_kernel(
     more = [1] * (3 - space)  # the kernel takes three axes
     out = [x.shape[0], filters.shape[0], *ctx.out.shape[-space:]]
     vectors = [bias, *((norm.weight, norm.bias, norm.mean, norm.variance) if norm else [None] * 4)]
-    there = [v is not None for v in (*vectors[:4], residual)]  # mean and variance come together
-    axes = [more + settings.stride, [0] * len(more) + settings.padding, more + settings.dilation]
+    numbers = KernelSettings(
+        stride=more + settings.stride,
+        padding=[0] * len(more) + settings.padding,
+        dilation=more + settings.dilation,
+        groups=settings.groups,
+        has_bias=bias is not None,
+        has_norm_weight=norm is not None and norm.weight is not None,
+        has_norm_bias=norm is not None and norm.bias is not None,
+        has_statistics=norm is not None,
+        has_residual=residual is not None,
+    )
     none = ctx.full(0, [1], DType.float32)
 
     def deep(v: TensorValue) -> TensorValue:
@@ -66,7 +93,7 @@ def by_kernel(
             *(none if v is None else v for v in vectors),
             none if norm is None else ctx.full(norm.eps, [1], DType.float32),
             deep(x if residual is None else residual),
-            ctx.constant(np.array([*np.ravel(axes), settings.groups, *there], np.int64), DType.int64),
+            ctx.constant(numbers.pack(), DType.int64),
         ],
         [TensorType(DType.float32, [*out[:2], *more, *out[2:]], ctx.device)],
         activation=act,
