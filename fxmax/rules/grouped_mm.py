@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
-from fxmax.core.table import RuleTable, rule
+from fxmax.core.table import RuleTable
 from fxmax.rules.lib.matmul import matmul
-from fxmax.rules.lib.sizes import positions, product_of
+from fxmax.rules.lib.sizes import positions
 from fxmax.rules.lib.values import cast
-
-aten = torch.ops.aten
 
 
 def grouped_mm(ctx: Context, input: TensorValue, weight: TensorValue, offs: TensorValue) -> TensorValue:
@@ -38,18 +35,3 @@ def register_loaded(table: RuleTable) -> None:
         target = torch.ops.transformers.grouped_mm_fallback.default
         if target not in table:
             table.rule(target, builtin=True)(grouped_mm)
-
-
-@rule(aten.histc.default)
-def histc(ctx: Context, self: TensorValue, bins: int, min: Any, max: Any) -> TensorValue:
-    flat = ops.reshape(self, [product_of(self.shape)])
-    low, high = (ctx.constant(float(v), self.dtype) for v in (min, max))
-    if min == max:  # torch takes the data's own range, and widens an empty one
-        low, high = ops.min(flat, axis=0), ops.max(flat, axis=0)
-        same = ops.equal(low, high)
-        low, high = ops.where(same, low - 1, low), ops.where(same, high + 1, high)
-    place = cast(ops.floor((flat - low) * ctx.constant(float(bins), self.dtype) / (high - low)), DType.int64)
-    place = ops.min(place, bins - 1)  # the last bin holds its right edge too
-    place = ops.where(ops.logical_and(flat >= low, flat <= high), place, -1)
-    found = ops.equal(ops.unsqueeze(place, 1), ops.unsqueeze(positions(ctx, bins), 0))
-    return ops.squeeze(ops.sum(cast(found, self.dtype), 0), 0)
