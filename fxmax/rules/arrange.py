@@ -11,7 +11,7 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.rules.lib.sizes import along, has_zero, is_static, positions, product_of, take
+from fxmax.rules.lib.sizes import along, has_zero, is_static, positions, product_of, size_value, take
 from fxmax.rules.lib.values import axis
 from fxmax.support.signals import Declined
 
@@ -26,7 +26,7 @@ def flip(ctx: Context, self: TensorValue, dims: Sequence[int]) -> TensorValue:
     for dim in dims:
         at = axis(dim, x.rank)
         size = x.shape[at]
-        last = int(size) - 1 if is_static(size) else ctx.size_tensor(size) - 1
+        last = size_value(ctx, size) - 1
         x = ops.gather(x, last - positions(ctx, size), at)
     return x
 
@@ -109,11 +109,7 @@ def as_strided(
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
     flat = ops.reshape(self, [product_of(self.shape)])
     rank = len(size)
-    places = ctx.constant(0, DType.int64) + (0 if storage_offset is None else _number(ctx, storage_offset))
+    places = ctx.constant(0, DType.int64) + (0 if storage_offset is None else size_value(ctx, storage_offset))
     for at, (count, apart) in enumerate(zip(ctx.out.shape, stride, strict=True)):
-        places = ctx.settled(places) + along(positions(ctx, count) * _number(ctx, apart), at, rank)
+        places = ctx.settled(places) + along(positions(ctx, count) * size_value(ctx, apart), at, rank)
     return ops.gather(flat, places, 0)
-
-
-def _number(ctx: Context, value: Any) -> Any:
-    return int(value) if is_static(value) else ctx.size_tensor(value)

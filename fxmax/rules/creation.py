@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from max.dtype import DType
-from max.graph import Dim, TensorValue, ops
+from max.graph import TensorValue
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
+from fxmax.rules.lib.sizes import positions
 from fxmax.rules.lib.values import broadcast, cast, tensor
 
 aten, prims = torch.ops.aten, torch.ops.prims
@@ -64,7 +65,7 @@ def filled(ctx: Context, value: Any) -> TensorValue:
 @rule(aten.arange.start_step)
 def arange(ctx: Context, start: Any, end: Any, step: Any) -> TensorValue:
     # Computed from a counter, as torch does (start + i * step in double), not by repeated adding.
-    i = counter(ctx, ctx.out.shape[0])
+    i = positions(ctx, ctx.out.shape[0])
     wide = DType.float64 if ctx.out.dtype.is_float() else DType.int64
     if start == 0 and step == 1:
         return cast(i, ctx.out.dtype)
@@ -74,12 +75,3 @@ def arange(ctx: Context, start: Any, end: Any, step: Any) -> TensorValue:
 @rule(prims.iota.default)
 def iota(ctx: Context, length: Any, start: Any, step: Any, requires_grad: bool) -> TensorValue:
     return arange(ctx, start, None, step)
-
-
-def counter(ctx: Context, size: Dim) -> TensorValue:
-    """0, 1, … size - 1 as int64."""
-    try:
-        stop: Any = int(size)
-    except TypeError:
-        stop = ops.shape_to_tensor([size]).reshape([])
-    return ops.range(0, stop, 1, out_dim=size, dtype=DType.int64, device=ctx.device)

@@ -9,7 +9,7 @@ from max.graph import TensorValue, ops
 from fxmax.core.context import Context
 from fxmax.core.table import rule
 from fxmax.rules.lib.matmul import matmul
-from fxmax.rules.lib.sizes import is_static, positions
+from fxmax.rules.lib.sizes import positions, size_value
 from fxmax.rules.lib.values import cast
 from fxmax.rules.reduce import greatest
 from fxmax.support.signals import Declined
@@ -42,7 +42,7 @@ def embedding_bag(
     started = cast(place >= ops.unsqueeze(cast(offsets, DType.int64), 1), DType.int64)
     bag = ops.sum(started, 0) - 1  # (1, indices)
     if include_last_offset:
-        bag = ops.min(bag, int(bags) - 1 if is_static(bags) else ctx.size_tensor(bags) - 1)
+        bag = ops.min(bag, size_value(ctx, bags) - 1)
     member = ops.equal(bag, ops.unsqueeze(positions(ctx, bags), 1))
     if padding_idx >= 0:
         member = ops.logical_and(member, ops.unsqueeze(ops.not_equal(indices, padding_idx), 0))

@@ -14,7 +14,7 @@ from fxmax.core.table import rule
 from fxmax.kernels.build import ROWS
 from fxmax.rules.data_dependent import unmasked
 from fxmax.rules.lib.by_platform import by_platform
-from fxmax.rules.lib.sizes import has_zero, is_static, product_of, take
+from fxmax.rules.lib.sizes import has_zero, product_of, size_value, take
 from fxmax.rules.lib.values import axis, broadcast_shape, cast
 
 aten = torch.ops.aten
@@ -119,7 +119,7 @@ def elements(ctx: Context, self: TensorValue, index: TensorValue) -> TensorValue
 def wrapped(ctx: Context, index: TensorValue, size: Any) -> TensorValue:
     """`index` with negative places counted from the back."""
     index = cast(index, DType.int64)
-    length = int(size) if is_static(size) else ctx.size_tensor(size)
+    length = size_value(ctx, size)
     return ops.where(index < 0, index + length, index)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from max.dtype import DType
-from max.graph import Dim, StaticDim, TensorValue, ops
+from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.mlir_access import is_broadcast
@@ -16,6 +16,7 @@ from fxmax.core.table import rule
 from fxmax.rules.arithmetic import power
 from fxmax.rules.creation import filled
 from fxmax.rules.lib.promotion import is_nan, not_equal, scalar
+from fxmax.rules.lib.sizes import has_zero
 from fxmax.rules.lib.values import axes, broadcast, cast, tensor
 from fxmax.rules.unary import exp
 
@@ -51,13 +52,9 @@ def count(x: TensorValue, dims: Sequence[int]) -> Dim:
     return math.prod((x.shape[d] for d in dims), start=Dim(1))
 
 
-def is_empty(x: TensorValue) -> bool:
-    return any(isinstance(d, StaticDim) and int(d) == 0 for d in x.shape)
-
-
 def reduced(ctx: Context, x: TensorValue, dims: Dims, fn: Reduce, of_nothing: float = 0) -> TensorValue:
     """`fn` over `dims`, in the shape and dtype of the node; `of_nothing` is its value of no values."""
-    if is_empty(x):
+    if has_zero(x.shape):
         return filled(ctx, of_nothing)
     return cast(fn(*one_axis(x, dims)), ctx.out.dtype).reshape(ctx.out.shape)
 
@@ -180,7 +177,7 @@ def all_dims(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> Tenso
 
 
 def _variance(ctx: Context, x: TensorValue, dim: Dims, correction: Any, out: Any) -> TensorValue:
-    if is_empty(x):
+    if has_zero(x.shape):
         return ops.broadcast_to(ctx.constant(math.nan, out.dtype), out.shape)
     distance = x - keepdim(x, dim, ops.mean) if x.rank else x - x
     size = count(x, axes(dim, x.rank))
@@ -202,7 +199,7 @@ def std(ctx: Context, self: TensorValue, dim: Dims, correction: Any, keepdim: bo
 @rule(aten.var_mean.correction)
 def var_mean(ctx: Context, self: TensorValue, dim: Dims, correction: Any, keepdim: bool) -> Any:
     variance, mean = ctx.out
-    if is_empty(self):
+    if has_zero(self.shape):
         nothing = ops.broadcast_to(ctx.constant(math.nan, mean.dtype), mean.shape)
         return nothing, nothing
     return (
@@ -243,7 +240,7 @@ def norm(ctx: Context, x: TensorValue, ord: Any, dim: Dims) -> TensorValue:
 @rule(aten.logsumexp.default)
 def logsumexp(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> TensorValue:
     x = cast(self, ctx.out.dtype)
-    if is_empty(x):
+    if has_zero(x.shape):
         return filled(ctx, -math.inf)
     x, axis = one_axis(x, dim)
     top = greatest(x, axis)
@@ -254,4 +251,4 @@ def logsumexp(ctx: Context, self: TensorValue, dim: Dims, keepdim: bool) -> Tens
 @rule(aten.cumsum.default)
 def cumsum(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
     x = cast(self, ctx.out.dtype)
-    return x if x.rank == 0 or is_empty(x) else ops.cumsum(x, axis=dim % x.rank)
+    return x if x.rank == 0 or has_zero(x.shape) else ops.cumsum(x, axis=dim % x.rank)

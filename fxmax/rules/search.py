@@ -10,8 +10,9 @@ from max.graph import TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
+from fxmax.rules.lib.sizes import has_zero
 from fxmax.rules.lib.values import cast, tensor
-from fxmax.rules.reduce import is_empty, reduced
+from fxmax.rules.reduce import reduced
 
 aten = torch.ops.aten
 
@@ -44,7 +45,7 @@ def searchsorted(
 
 def _places(ctx: Context, value: TensorValue, sequence: TensorValue, right: bool) -> TensorValue:
     """How many of the sorted sequence come before each value: it is compared with all of them."""
-    if is_empty(value) or is_empty(sequence):
+    if has_zero(value.shape) or has_zero(sequence.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
     dtype = ctx.promoted()
     value, sequence = cast(value, dtype), cast(sequence, dtype)

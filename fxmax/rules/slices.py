@@ -9,7 +9,7 @@ from max.graph import BufferValue, Dim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.rules.lib.sizes import along, clamped, from_front, has_zero, is_static, positions, take
+from fxmax.rules.lib.sizes import along, clamped, from_front, has_zero, is_static, positions, size_value, take
 from fxmax.rules.lib.values import axis, cast, static
 
 aten = torch.ops.aten
@@ -80,8 +80,8 @@ def written(
         return stored
     if step == 1:
         return _spliced(x, src, at, start, count)
-    place = positions(ctx, x.shape[at]) - _number(ctx, start)
-    chosen = ops.logical_and(place >= 0, place < _number(ctx, count * step))
+    place = positions(ctx, x.shape[at]) - size_value(ctx, start)
+    chosen = ops.logical_and(place >= 0, place < size_value(ctx, count * step))
     chosen = ops.logical_and(chosen, ops.equal(ops.mod(place, step), 0))
     row = ops.where(chosen, ops.floor_div(place, step), 0)
     return ops.where(along(chosen, at, x.rank), ops.gather(src, row, at), x)
@@ -112,7 +112,3 @@ def _spliced(x: TensorValue, src: TensorValue, at: int, start: Any, count: Any) 
 
 def _ends(x: TensorValue, at: int, after: Any) -> bool:
     return Dim(after) == x.shape[at]
-
-
-def _number(ctx: Context, value: Any) -> Any:
-    return int(value) if is_static(value) else ctx.size_tensor(value)

@@ -18,8 +18,8 @@ from fxmax.core.table import rule
 from fxmax.kernels.build import ROWS
 from fxmax.rules.creation import filled
 from fxmax.rules.lib.promotion import is_nan
+from fxmax.rules.lib.sizes import has_zero
 from fxmax.rules.lib.values import axis, cast, static
-from fxmax.rules.reduce import is_empty
 
 aten = torch.ops.aten
 
@@ -76,7 +76,7 @@ def _nothing(ctx: Context) -> list[TensorValue]:
 
 
 def _place(ctx: Context, x: TensorValue, dim: int | None, largest: bool) -> TensorValue:
-    if is_empty(x):
+    if has_zero(x.shape):
         return filled(ctx, 0)
     return _extremum(x, dim, [ctx.out.cast(x.dtype), ctx.out], largest)[1]
 
@@ -93,12 +93,12 @@ def argmin(ctx: Context, self: TensorValue, dim: int | None, keepdim: bool) -> T
 
 @rule(aten.max.dim, platform="cpu")
 def max_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[TensorValue]:
-    return _nothing(ctx) if is_empty(self) else _extremum(self, dim, ctx.out, True)
+    return _nothing(ctx) if has_zero(self.shape) else _extremum(self, dim, ctx.out, True)
 
 
 @rule(aten.min.dim, platform="cpu")
 def min_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[TensorValue]:
-    return _nothing(ctx) if is_empty(self) else _extremum(self, dim, ctx.out, False)
+    return _nothing(ctx) if has_zero(self.shape) else _extremum(self, dim, ctx.out, False)
 
 
 # -- sorts ------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def min_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[Te
 
 def _sorted(ctx: Context, x: TensorValue, dim: int, descending: bool, take: slice | None = None) -> Any:
     """Stable sort along `dim`: (values, indices), of each row the `take` slice."""
-    if is_empty(x):
+    if has_zero(x.shape):
         return _nothing(ctx)
     rows = Rows(x, dim)
     values, indices, _ = rows.call("sort", [None, None, None], descending=descending)
@@ -139,7 +139,7 @@ def kthvalue(ctx: Context, self: TensorValue, k: Any, dim: int, keepdim: bool) -
 @rule(aten.median.dim, platform="cpu")
 def median(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Any:
     """The lower of the two middle values; the first NaN where there is one."""
-    if is_empty(self):
+    if has_zero(self.shape):
         return _nothing(ctx)
     size = static(self.shape[axis(dim, self.rank)], "the size of the axis") if self.rank else 1
     middle = _sorted(ctx, self, dim, False, slice((size - 1) // 2, (size - 1) // 2 + 1))
@@ -165,7 +165,7 @@ def median_all(ctx: Context, self: TensorValue) -> TensorValue:
 
 
 def _running(ctx: Context, x: TensorValue, dim: int, largest: bool) -> list[TensorValue]:
-    if is_empty(x):
+    if has_zero(x.shape):
         return _nothing(ctx)
     rows = Rows(x, dim)
     results = rows.call("running_extremum", [None, None], largest=largest)
@@ -193,7 +193,7 @@ def logcumsumexp(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
 
 
 def _scan(ctx: Context, name: str, x: TensorValue, dim: int) -> TensorValue:
-    if is_empty(x):
+    if has_zero(x.shape):
         return filled(ctx, 0)
     rows = Rows(cast(x, ctx.out.dtype), dim)
     return rows.back(rows.call(name, [None])[0], ctx.out)

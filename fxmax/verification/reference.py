@@ -25,7 +25,7 @@ from fxmax.fx.schema import bind
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.tolerances.derive import tolerance
 
-NARROW = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def lifted(value: Any, dtype: torch.dtype | None) -> Any:
@@ -49,7 +49,7 @@ class Walk(torch.fx.Interpreter):
         return super().call_function(target, args, kwargs)
 
     def _at_dtype(self, value: Any) -> Any:
-        if isinstance(value, torch.dtype) and value in NARROW:
+        if isinstance(value, torch.dtype) and value in FLOATS:
             return self.dtype
         return torch.device("cpu") if isinstance(value, torch.device) else value
 

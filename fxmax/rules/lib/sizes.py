@@ -34,6 +34,11 @@ def positions(ctx: Context, size: Any, dtype: DType = DType.int64) -> TensorValu
     return ops.range(0, stop, 1, out_dim=size, dtype=dtype, device=ctx.device)
 
 
+def size_value(ctx: Context, size: Any) -> int | TensorValue:
+    """A size to compute with: a number where it is known, else a 0-d tensor."""
+    return int(size) if is_static(size) else ctx.size_tensor(size)
+
+
 def from_front(ctx: Context, argument: str, value: Any, size: Dim) -> Any:
     """A position along an axis of `size`, counted from the front; torch counts negative ones back.
 
