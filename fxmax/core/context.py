@@ -24,7 +24,7 @@ from fxmax.fx.provenance import module_path
 
 @dataclass(frozen=True)
 class PendingWeight:
-    """A weight that a rule has not read yet: see `Context.relaid`."""
+    """A weight that a rule has not read yet: see `Context.prepacked`."""
 
     fqn: str
     shape: tuple[int, ...]
@@ -155,7 +155,7 @@ class Context:
         value = ops.shape_to_tensor([dim]).reshape([])
         return value if value.device == self.device else value.to(self.device)
 
-    def relaid(
+    def prepacked(
         self,
         value: TensorValue | PendingWeight,
         layout: str,

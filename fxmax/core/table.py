@@ -43,8 +43,8 @@ class Rule:
 
     `platform` is the only one that it is for (None: it is for any).
 
-    `arguments` are the schema arguments that `fn` takes, in order. An argument in `relays` comes
-    unread where it is a weight, for `ctx.relaid` to store in another layout. `builtin` marks fxmax's
+    `arguments` are the schema arguments that `fn` takes, in order. An argument in `prepack` comes
+    unread where it is a weight, for `ctx.prepacked` to store in another layout. `builtin` marks fxmax's
     own rules: passes that replace several ops by one run only where those ops are lowered by them.
     """
 
@@ -53,7 +53,7 @@ class Rule:
     where: str
     arguments: tuple[str, ...]
     platform: Platform | None = None
-    relays: tuple[str, ...] = ()
+    prepack: tuple[str, ...] = ()
     builtin: bool = False
 
 
@@ -137,7 +137,7 @@ class RuleTable(Mapping[OpOverload, Rule]):
         *targets: OpOverload,
         platform: Platform | None = None,
         override: bool = False,
-        relays: tuple[str, ...] = (),
+        prepack: tuple[str, ...] = (),
         builtin: bool = False,
     ) -> Callable[[RuleFn], RuleFn]:
         """Decorator: register a function for each target.
@@ -148,7 +148,7 @@ class RuleTable(Mapping[OpOverload, Rule]):
                 graph.
             override: replace the rule that a target has: for the platform, or, without one, all of its
                 rules.
-            relays: arguments that the function passes to `ctx.relaid` and nowhere else.
+            prepack: arguments that the function passes to `ctx.prepacked` and nowhere else.
             builtin: whether it is one of fxmax's own (`Rule.builtin`).
 
         Raises:
@@ -165,7 +165,7 @@ class RuleTable(Mapping[OpOverload, Rule]):
                 if not override:
                     self._check_free(target, platform)
                 arguments = arguments_of(target, fn)
-                new = Rule(target, fn, _where(fn), arguments, platform, relays, builtin)
+                new = Rule(target, fn, _where(fn), arguments, platform, prepack, builtin)
                 others = {} if platform is None else self._rules.get(target, {})
                 self._rules[target] = {**others, platform: new}
             return fn
@@ -218,7 +218,7 @@ BUILTIN = RuleTable()
 def rule(
     *targets: OpOverload,
     platform: Platform | None = None,
-    relays: tuple[str, ...] = (),
+    prepack: tuple[str, ...] = (),
 ) -> Callable[[RuleFn], RuleFn]:
     """Register one of fxmax's own rules; see `RuleTable.rule`. A user's `fxmax.rule` is another."""
-    return BUILTIN.rule(*targets, platform=platform, relays=relays, builtin=True)
+    return BUILTIN.rule(*targets, platform=platform, prepack=prepack, builtin=True)

@@ -210,7 +210,7 @@ class Lowerer(torch.fx.Interpreter):
     def _arguments(self, rule: Rule, bound: dict[str, Any], out: Any) -> dict[str, Any]:
         """What the rule's function is called with."""
         arguments = {
-            parameter_name(name): bound[name] if name in rule.relays else self.read.read_all(bound[name])
+            parameter_name(name): bound[name] if name in rule.prepack else self.read.read_all(bound[name])
             for name in rule.arguments
         }
         return self.settled.arguments(arguments, out) if self.settled else arguments

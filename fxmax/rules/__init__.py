@@ -66,7 +66,7 @@ def rule(
     *targets: OpOverload,
     platform: Platform | None = None,
     override: bool = False,
-    relays: tuple[str, ...] = (),
+    prepack: tuple[str, ...] = (),
 ) -> Callable[[RuleFn], RuleFn]:
     """Register a rule of your own in the default table; see `RuleTable.rule`."""
-    return BUILTIN.rule(*targets, platform=platform, override=override, relays=relays)
+    return BUILTIN.rule(*targets, platform=platform, override=override, prepack=prepack)

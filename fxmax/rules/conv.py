@@ -35,7 +35,7 @@ aten = torch.ops.aten
 Weight: TypeAlias = TensorValue | PendingWeight
 
 
-@rule(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, relays=("weight",))
+@rule(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, prepack=("weight",))
 def conv(
     ctx: Context,
     input: TensorValue,
@@ -49,7 +49,7 @@ def conv(
     return _convolution(ctx, input, weight, bias, _settings(weight, stride, padding, dilation, groups))
 
 
-@rule(torch.ops.fxmax.conv.default, relays=("weight",))
+@rule(torch.ops.fxmax.conv.default, prepack=("weight",))
 def fused_conv(
     ctx: Context,
     input: TensorValue,
@@ -73,7 +73,7 @@ def fused_conv(
     return ACTIVATIONS[act](y if residual is None else y + residual)
 
 
-@rule(torch.ops.fxmax.conv.default, platform="cpu", relays=("weight",))
+@rule(torch.ops.fxmax.conv.default, platform="cpu", prepack=("weight",))
 def fused_conv_cpu(
     ctx: Context,
     input: TensorValue,
@@ -102,7 +102,7 @@ def fused_conv_cpu(
     return by_kernel(ctx, input, _filters(ctx, weight, given), bias, given, norm, residual, act)
 
 
-@rule(aten.convolution.default, relays=("weight",))
+@rule(aten.convolution.default, prepack=("weight",))
 def convolution(
     ctx: Context,
     input: TensorValue,
@@ -249,7 +249,7 @@ def _filters(
         return w if order is None else ops.permute(w, order)
 
     last = "" if order is None else {1: "KCF", 2: "RSCF", 3: "QRSCF"}[len(axes)]
-    return ctx.relaid(weight, "-".join([last] * bool(last) + ["transposed"] * reverse), in_torch, in_graph)
+    return ctx.prepacked(weight, "-".join([last] * bool(last) + ["transposed"] * reverse), in_torch, in_graph)
 
 
 def _spread(ctx: Context, x: TensorValue, at: int, stride: int) -> TensorValue:

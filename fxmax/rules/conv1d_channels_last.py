@@ -16,7 +16,7 @@ from fxmax.rules.fused_linear import ACTIVATIONS, as_is, has_kernel
 from fxmax.rules.lib.conv_kernel import Settings
 
 
-@rule(torch.ops.fxmax.conv1d.default, relays=("weight",))
+@rule(torch.ops.fxmax.conv1d.default, prepack=("weight",))
 def conv1d(
     ctx: Context,
     input: TensorValue,
@@ -27,12 +27,12 @@ def conv1d(
     act: str,
 ) -> TensorValue:
     last = [2, 1, 0]
-    filters = ctx.relaid(weight, "KCF", lambda w: w.permute(last), lambda w: ops.permute(w, last))
+    filters = ctx.prepacked(weight, "KCF", lambda w: w.permute(last), lambda w: ops.permute(w, last))
     settings = Settings([stride], [padding], [1], 1)
     return ACTIVATIONS[act](channels_last(ctx, input, filters, bias, settings, [ctx.out.shape[1]]))
 
 
-@rule(torch.ops.fxmax.conv1d.default, platform="cpu", relays=("weight",))
+@rule(torch.ops.fxmax.conv1d.default, platform="cpu", prepack=("weight",))
 def conv1d_cpu(
     ctx: Context,
     input: TensorValue,
@@ -49,7 +49,7 @@ def conv1d_cpu(
         "fxmax.conv1d",
         [
             input,
-            ctx.relaid(weight, "window panels", window_panels, as_is),
+            ctx.prepacked(weight, "window panels", window_panels, as_is),
             bias if bias is not None else ctx.full(0, [1], DType.float32),
         ],
         [ctx.out],

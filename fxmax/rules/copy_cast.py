@@ -34,12 +34,12 @@ def convert_element_type(ctx: Context, a: TensorValue) -> TensorValue:
     return cast(a, ctx.out.dtype)
 
 
-@rule(aten.view_as_real.default, relays=("self",))
+@rule(aten.view_as_real.default, prepack=("self",))
 def view_as_real(ctx: Context, self: TensorValue | PendingWeight) -> TensorValue:
     """Of a weight, for the pass `complex_pairs`; MAX has no other complex tensors."""
     if not isinstance(self, PendingWeight):
         raise Declined("MAX has no complex tensors")
-    return ctx.relaid(self, "real pairs", _real_pairs, lambda x: x, ctx.out.dtype)
+    return ctx.prepacked(self, "real pairs", _real_pairs, lambda x: x, ctx.out.dtype)
 
 
 def _real_pairs(x: torch.Tensor) -> torch.Tensor:

@@ -39,7 +39,7 @@ def has_kernel(ctx: Context, weight: TensorValue | PendingWeight) -> bool:
     return bound and ctx.out.dtype == DType.float32 and not has_zero(ctx.out.shape)
 
 
-@rule(torch.ops.fxmax.linear.default, relays=("weight",))
+@rule(torch.ops.fxmax.linear.default, prepack=("weight",))
 def linear(
     ctx: Context,
     input: TensorValue,
@@ -49,13 +49,13 @@ def linear(
     act: str,
     strassen: bool,
 ) -> TensorValue:
-    filters = ctx.relaid(weight, "", lambda w: w, as_is)
+    filters = ctx.prepacked(weight, "", lambda w: w, as_is)
     y = product(ctx, input, ops.transpose(filters, 0, 1))
     y = ACTIVATIONS[act](y if bias is None else y + bias)
     return y if residual is None else y + residual
 
 
-@rule(torch.ops.fxmax.linear.default, platform="cpu", relays=("weight",))
+@rule(torch.ops.fxmax.linear.default, platform="cpu", prepack=("weight",))
 def linear_cpu(
     ctx: Context,
     input: TensorValue,
@@ -68,9 +68,11 @@ def linear_cpu(
     if not has_kernel(ctx, weight) or has_zero([input.shape[-1]]):
         return linear(ctx, input, weight, bias, residual, act, strassen)
     if strassen:
-        packed = ctx.relaid(weight, "strassen panels", strassen_panels, as_is, DType.float32)
+        packed = ctx.prepacked(weight, "strassen panels", strassen_panels, as_is, DType.float32)
         return _call(ctx, "fxmax.strassen", input, [packed], bias, residual, act)
-    return packed_linear(ctx, input, ctx.relaid(weight, "panels", panels, as_is), None, bias, residual, act)
+    return packed_linear(
+        ctx, input, ctx.prepacked(weight, "panels", panels, as_is), None, bias, residual, act
+    )
 
 
 def packed_linear(

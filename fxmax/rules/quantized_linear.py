@@ -51,7 +51,7 @@ def quantized(
     private = RuleTable(parent=table)
     target = torch.ops.fxmax.linear.default
     fn = _linear(dynamic=dtype == "int8_dynamic")
-    private.rule(target, platform="cpu", override=True, relays=("weight",), builtin=True)(fn)
+    private.rule(target, platform="cpu", override=True, prepack=("weight",), builtin=True)(fn)
     return private
 
 
@@ -70,8 +70,8 @@ def _linear(dynamic: bool) -> RuleFn:
     ) -> TensorValue:
         if not fused.has_kernel(ctx, weight) or has_zero([input.shape[-1]]):
             return fused.linear(ctx, input, weight, bias, residual, act, strassen)
-        scale = ctx.relaid(weight, INT8_SCALES, scales, _never, DType.float32)
-        packed = ctx.relaid(weight, layout, pack, _never, DType.int8)
+        scale = ctx.prepacked(weight, INT8_SCALES, scales, _never, DType.float32)
+        packed = ctx.prepacked(weight, layout, pack, _never, DType.int8)
         return fused.packed_linear(ctx, input, packed, scale, bias, residual, act, dynamic)
 
     return linear

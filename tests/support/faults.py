@@ -42,7 +42,7 @@ def table_with(fault: Fault, node: str) -> fxmax.RuleTable:
             return fault.wrong(ctx, functools.partial(right.fn, ctx), **arguments)
         return right.fn(ctx, **arguments)
 
-    table.rule(fault.target, override=True, relays=right.relays)(rule)
+    table.rule(fault.target, override=True, prepack=right.prepack)(rule)
     return table
 
 
