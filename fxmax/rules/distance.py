@@ -1,4 +1,4 @@
-"""Distances between points."""
+"""Distances between points: cdist, pdist and dist."""
 
 from __future__ import annotations
 
