@@ -28,6 +28,7 @@ _NAMES = {
         "MismatchError",
         "OptionError",
         "RuleError",
+        "VersionError",
         "WeightError",
     ),
     "fxmax.lowered": ("Lowered",),
@@ -64,6 +65,7 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from fxmax.errors import MismatchError as MismatchError
     from fxmax.errors import OptionError as OptionError
     from fxmax.errors import RuleError as RuleError
+    from fxmax.errors import VersionError as VersionError
     from fxmax.errors import WeightError as WeightError
     from fxmax.lowered import Lowered as Lowered
     from fxmax.profiling import Profile as Profile

@@ -66,6 +66,10 @@ class ArtifactError(FxmaxError):
     """An artifact is damaged, of another version, not for this machine, or can't be written."""
 
 
+class VersionError(FxmaxError, ImportError):
+    """The installed torch is older than fxmax works with."""
+
+
 class MismatchError(FxmaxError):
     """A compiled graph's results are not torch's; `verification` has every node's numbers, if it ran."""
 

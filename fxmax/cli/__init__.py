@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fxmax._version import __version__
 from fxmax.cli.bench import bench
 from fxmax.cli.cache import cache
 from fxmax.cli.paths import OutFile
@@ -48,7 +49,7 @@ The exit status is 0 if all is well, 1 if something can't be lowered or diverges
 that a message explains. Shell completion: eval "$(_FXMAX_COMPLETE=bash_source fxmax)"
 """,
 )
-@click.version_option(package_name="fxmax")
+@click.version_option(__version__, prog_name="fxmax")
 def cli() -> None:
     """Take a PyTorch module, run it on Modular's MAX engine, and know that it is the same model."""
 
@@ -222,5 +223,10 @@ def main() -> None:
         status = 1
     except FxmaxError as error:
         click.echo(f"error: {error}", err=True)
+        status = 2
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        click.echo("error: this needs torch, which is not installed: pip install 'fxmax[torch]'", err=True)
         status = 2
     sys.exit(status if isinstance(status, int) else 0)

@@ -13,6 +13,7 @@ from fxmax.frontend.capture import Captured, capture
 from fxmax.frontend.options import Options
 from tests.support.parity import Fn
 from tests.support.rewritten import reasons
+from tests.support.torch_versions import needs_number_as_index
 
 ITEM = torch.ops.aten._local_scalar_dense.default
 X, AT = torch.randn(3, 4), torch.tensor([2, 1])
@@ -25,8 +26,8 @@ def captured(fn: Callable[[Tensor, Tensor], Tensor], x: Tensor = X) -> Captured:
 @pytest.mark.parametrize(
     "fn",
     [
-        lambda x, i: x[..., i[0]],
-        lambda x, i: x[i[1]] * i[:1].item(),
+        pytest.param(lambda x, i: x[..., i[0]], marks=needs_number_as_index),
+        pytest.param(lambda x, i: x[i[1]] * i[:1].item(), marks=needs_number_as_index),
         lambda x, i: x * i[0].item() + i[1].item() - x / i[0].item(),
     ],
 )

@@ -17,6 +17,7 @@ from fxmax.passes import PASSES
 from fxmax.passes.registry import REGISTERED, Pass, in_order
 from tests.support.rewritable import Attention, Cache, Residual, Residuals, Rotary, Stem
 from tests.support.rewritten import rewritten, run_one_by_one
+from tests.support.torch_versions import NUMBER_AS_INDEX
 
 aten = torch.ops.aten
 
@@ -36,7 +37,10 @@ MODULES: dict[str, tuple[Any, list[torch.Tensor]]] = {
     "attention": (Attention(), [X]),
     "cache": (Cache(), [torch.randn(1, 2, 3, 4)]),
     "convolutions": (Residuals(), [torch.randn(2, 3, 5, 7)]),
-    "item": (lambda x, i: x[i[0]] * i[1].item(), [torch.randn(3, 4), torch.tensor([2, 1])]),
+    "item": (
+        lambda x, i: (x[i[0]] if NUMBER_AS_INDEX else x) * i[1].item(),
+        [torch.randn(3, 4), torch.tensor([2, 1])],
+    ),
     "masked": (lambda q: F.scaled_dot_product_attention(q, q, q, is_causal=True), [torch.randn(1, 2, 5, 4)]),
     "residual": (Residual(), [torch.randn(3, 6)]),
     "rotary": (Rotary(True), [torch.randn(2, 5, 3, 8)]),

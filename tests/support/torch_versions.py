@@ -1,0 +1,12 @@
+"""What torch itself can't do before some version, so that an older one's suite runs all that it can."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+# torch.export traces x[i], where a tensor i has no axes, from this version on; before, it wants the number.
+NUMBER_AS_INDEX = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13)
+needs_number_as_index = pytest.mark.skipif(
+    not NUMBER_AS_INDEX, reason="torch.export refuses x[i] with a tensor i without axes before torch 2.13"
+)
