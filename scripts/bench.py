@@ -35,9 +35,9 @@ def arguments() -> argparse.Namespace:
     shared.add_argument("--json", metavar="OUT.json", type=Path, help="also write the figures as JSON")
     shared.add_argument("--chart", metavar="OUT.svg", type=Path, help="also draw the medians (.svg or .png)")
     shared.add_argument("--markdown", action="store_true", help="print a table for a README instead")
-    shared.add_argument("--rounds", type=int, help="how often each side runs")
+    shared.add_argument("--rounds", type=int, metavar="N", help="how often each side runs")
     shared.add_argument(
-        "--threads", type=int, default=cores(), help="threads of the peers; MAX takes every core"
+        "--threads", type=int, default=cores(), metavar="N", help="of the peers; MAX takes every core"
     )
     shared.add_argument("--quiet", action="store_true", help="no progress on stderr")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -80,10 +80,9 @@ def arguments() -> argparse.Namespace:
             parser.error(f"{flag} {path}: its folder does not exist; make it first")
     if args.chart is not None and args.chart.suffix not in (".svg", ".png"):
         parser.error(f"--chart {args.chart}: its name ends in .svg or .png")
-    if args.rounds is not None and args.rounds < 1:
-        parser.error("--rounds must be 1 or more")
-    if args.command == "encoder" and args.windows < 1:
-        parser.error("--windows must be 1 or more")
+    for flag in ("rounds", "threads", "windows"):
+        if (number := getattr(args, flag, None)) is not None and number < 1:
+            parser.error(f"--{flag} must be 1 or more")
     if "audio" in args and not args.audio.is_file():
         parser.error(f"--audio {args.audio}: no such file")
     return args
@@ -141,9 +140,10 @@ def weights(args: argparse.Namespace) -> tuple[str, Any]:
     """The model's name for people, and its checkpoint."""
     from whisper_port import checkpoints
 
+    path = args.checkpoint if "checkpoint" in args else None
     random = "random_weights" in args and args.random_weights
-    checkpoint = checkpoints.resolve(args.model, args.checkpoint, random_weights=random, quiet=args.quiet)
-    return Path(args.checkpoint).name if args.checkpoint else args.model, checkpoint
+    checkpoint = checkpoints.resolve(args.model, path, random_weights=random, quiet=args.quiet)
+    return Path(path).name if path else args.model, checkpoint
 
 
 def ops(args: argparse.Namespace, options: dict[str, Any]) -> Any:
@@ -157,12 +157,14 @@ def ops(args: argparse.Namespace, options: dict[str, Any]) -> Any:
 def startup(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     from benchmarks.startup import bench_startup
 
+    weights(args)  # an error here has a message, one in a process that is timed has a traceback
     return bench_startup(args.model, args.audio, **options)
 
 
 def compile_(args: argparse.Namespace, options: dict[str, Any]) -> Any:
     from benchmarks.startup import bench_compile
 
+    weights(args)
     return bench_compile(args.model, args.audio, **options)
 
 

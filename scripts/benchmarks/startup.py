@@ -17,9 +17,8 @@ from fxmax.support.progress import Progress
 
 ENCODER = """
 import sys, torch
-from whisper_port import checkpoints
-from whisper_port.encoder import lower_encoder
-checkpoint = checkpoints.resolve(sys.argv[1], random_weights=True, quiet=True)
+from whisper_port import lower_encoder, resolve_checkpoint
+checkpoint = resolve_checkpoint(sys.argv[1], random_weights=True, quiet=True)
 lower_encoder(checkpoint, device="cpu", quiet=True)(torch.zeros(1, checkpoint.dims.n_mels, 3000))
 """
 TEXT = """

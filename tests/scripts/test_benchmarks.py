@@ -94,6 +94,7 @@ def test_a_peer_without_its_package_says_what_to_install(monkeypatch: pytest.Mon
         (["decode", "--audio", "none.wav"], "none.wav: no such file"),
         (["encoder", "--rounds", "0"], "--rounds must be 1 or more"),
         (["encoder", "--windows", "0"], "--windows must be 1 or more"),
+        (["decode", "--threads", "0"], "--threads must be 1 or more"),
         (["overhead", "--json", "no/such/folder.json"], "its folder does not exist"),
         (["overhead", "--chart", "chart.pdf"], "its name ends in .svg or .png"),
         ([], "the following arguments are required"),
