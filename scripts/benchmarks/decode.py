@@ -56,8 +56,8 @@ def bench_decode(
     )
     sides: dict[str, Run] = {}
     for side, dtype in (("fxmax", None), ("fxmax-int8", "int8")):
-        with progress.stage(side, "compiling"):
-            model = compile_checkpoint(checkpoint, "cpu", dtype=dtype, quiet=quiet)
+        with progress.stage(side, "encoder and decoder: minutes where MAX has not compiled them before"):
+            model = compile_checkpoint(checkpoint, "cpu", dtype=dtype, quiet=True)  # one voice at a time
         sides[side] = lambda model=model: model.decode(features, options)[0].tokens  # type: ignore[misc]
     notes: list[str] = []
     for peer in peers:

@@ -33,7 +33,6 @@ class SpeechTask:
     audio: np.ndarray
     language: str
     threads: int
-    quiet: bool
 
     @property
     def options(self) -> dict[str, Any]:
@@ -43,17 +42,17 @@ class SpeechTask:
 
 def ours(task: SpeechTask) -> Run:
     """fxmax, float32."""
-    return _transcribing(compile_checkpoint(task.checkpoint, "cpu", quiet=task.quiet), task)
+    return _transcribing(compile_checkpoint(task.checkpoint, "cpu", quiet=True), task)
 
 
 def ours_int8(task: SpeechTask) -> Run:
     """fxmax, int8 weights."""
-    return _transcribing(compile_checkpoint(task.checkpoint, "cpu", dtype="int8", quiet=task.quiet), task)
+    return _transcribing(compile_checkpoint(task.checkpoint, "cpu", dtype="int8", quiet=True), task)
 
 
 def ours_batched(task: SpeechTask) -> Run:
     """fxmax, int8 weights, windows cut at quiet places and decoded together, no timestamps."""
-    model = compile_checkpoint(task.checkpoint, "cpu", dtype="int8", quiet=task.quiet)
+    model = compile_checkpoint(task.checkpoint, "cpu", dtype="int8", quiet=True)
     return _transcribing(model, task, batch_size=BATCH, without_timestamps=True)
 
 

@@ -62,6 +62,11 @@ class Benchmark:
             for row in self.rows
         ]
 
+    def table(self) -> list[list[str]]:
+        """The head and the rows, without the last column where no row has a note."""
+        lines = [list(self.HEAD), *self.cells()]
+        return lines if any(row.note for row in self.rows) else [line[:-1] for line in lines]
+
     def conditions(self) -> str:
         """One line on where and when."""
         e = self.environment
@@ -70,10 +75,11 @@ class Benchmark:
 
     def show(self) -> None:
         """Print it on stdout."""
-        table = Table(*self.HEAD, title=self.title, title_justify="left")
+        head, *rows = self.table()
+        table = Table(*head, title=self.title, title_justify="left")
         for column in table.columns[1:5]:
             column.justify = "right"
-        for cells in self.cells():
+        for cells in rows:
             table.add_row(*cells)
         console = Console()
         console.print(table)
@@ -82,8 +88,10 @@ class Benchmark:
 
     def markdown(self) -> str:
         """A table for a README."""
-        lines = ["| " + " | ".join(self.HEAD) + " |", "|---" + "|---:" * 4 + "|---|"]
-        lines += ["| " + " | ".join(cells) + " |" for cells in self.cells()]
+        head, *rows = self.table()
+        rule = ["---", *["---:"] * 4, "---"][: len(head)]
+        lines = ["| " + " | ".join(head) + " |", "|" + "|".join(rule) + "|"]
+        lines += ["| " + " | ".join(cells) + " |" for cells in rows]
         return "\n".join([f"**{self.title}**", "", *lines, "", self.conditions(), *self.notes, ""])
 
 

@@ -40,11 +40,13 @@ def bench_transcribe(
     """
     torch.set_num_threads(threads)
     progress = Progress(quiet)
-    task = SpeechTask(name, checkpoint, load_audio(file), language, threads, quiet)
+    task = SpeechTask(name, checkpoint, load_audio(file), language, threads)
     sides: dict[str, Callable[[], str]] = {}
     notes: list[str] = []
     for side, build in {**OURS, **{p: PEERS[p] for p in peers}}.items():
-        with progress.stage(side, "building it on the same weights"):
+        with progress.stage(
+            side, "building it on the same weights: minutes where MAX has not compiled it before"
+        ):
             try:
                 sides[side] = build(task)
             except PeerError as reason:

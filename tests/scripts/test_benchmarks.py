@@ -58,8 +58,10 @@ def test_the_forms_say_the_same() -> None:
         ["theirs", "400", "200", "0.50", "2.0e-06", ""],
     ]
     text = benchmark.markdown()
-    assert "| theirs | 400 | 200 | 0.50 | 2.0e-06 |" in text
+    assert "| theirs | 400 | 200 | 0.50 | 2.0e-06 |\n" in text
     assert "a note" in text
+    rows[1].note = "said otherwise"
+    assert "| theirs | 400 | 200 | 0.50 | 2.0e-06 | said otherwise |\n" in benchmark.markdown()
     assert str(json.loads(json.dumps(benchmark.to_dict()))["environment"]["date"]) in text
 
 
