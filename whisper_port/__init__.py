@@ -42,7 +42,14 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'whisper_port' has no attribute {name!r}")
     module, attribute = _HOME[name]
-    return getattr(import_module(module), attribute)
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "fxmax", "whisper_port"):
+            raise
+        message = f"whisper_port.{name} needs {missing}, which is not installed: pip install 'fxmax[whisper]'"
+        raise ModuleNotFoundError(message, name=missing) from None
 
 
 def __dir__() -> list[str]:

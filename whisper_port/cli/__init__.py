@@ -40,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return transcribe_files(model, arguments.audio, writer(arguments), options)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("", "fxmax", "whisper_port"):
+            raise
+        say(f"{error.name} is not installed: pip install 'fxmax[whisper]'")
+        return 1
     except explained() as error:
         say(str(error))
         return 1
