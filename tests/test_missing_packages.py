@@ -35,9 +35,9 @@ WHISPER = "from whisper_port.cli import main; sys.exit(main(['whisper_port/asset
         ("torch", FXMAX, 2, "^error: this needs torch, .* pip install 'fxmax\\[torch\\]'"),
         (
             "whisper",
-            "from whisper_port import load_model",
+            "from whisper_port import load_audio",
             1,
-            "load_model needs whisper, .*'fxmax\\[whisper\\]'",
+            "load_audio needs whisper, .*'fxmax\\[whisper\\]'",
         ),
         ("av", WHISPER, 1, "^fxmax-whisper: av is not installed: pip install 'fxmax\\[whisper\\]'"),
         ("torch", WHISPER, 1, "^fxmax-whisper: torch is not installed: pip install 'fxmax\\[whisper\\]'"),
