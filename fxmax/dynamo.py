@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch._guards import tracing
 from torch.export.graph_signature import OutputKind
 
 from fxmax.api import Job, capture_job, lower_job
 from fxmax.frontend.options import BackendOptions, Options, known
 from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
+from fxmax.fx.torch_private import is_static_input, tracing
 
 _STEP = re.compile(r"\['?([^'\]]+)'?\]")
 
@@ -154,7 +154,7 @@ def _as_module(
                 read.replace_all_uses_with(float(example))  # type: ignore[arg-type]
                 graph.erase_node(read)
             graph.erase_node(node)
-        elif getattr(example, "_dynamo_static_input_type", None) and fqn not in as_inputs:
+        elif is_static_input(example) and fqn not in as_inputs:
             _register(module, fqn, example)
             with graph.inserting_before(first):
                 node.replace_all_uses_with(graph.get_attr(fqn))

@@ -11,10 +11,10 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
 from torch.fx.passes.operator_support import OperatorSupportBase
-from torch.utils import _pytree as pytree
 
 from fxmax.compiled import Compiled
 from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
+from fxmax.fx.torch_private import OpOverload, pytree, schema_of
 from fxmax.report import Report
 
 PREFIX = "max_"
@@ -54,7 +54,7 @@ class _HasRule(OperatorSupportBase):
     def is_node_supported(self, submodules: Mapping[str, torch.nn.Module], node: torch.fx.Node) -> bool:
         if node.op == "get_attr":  # a weight belongs to MAX where only MAX reads it
             return bool(node.users) and all(self.is_node_supported(submodules, u) for u in node.users)
-        mutates = isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+        mutates = isinstance(node.target, OpOverload) and schema_of(node.target).is_mutable
         return node.op == "call_function" and node.name not in self.without and not mutates
 
 

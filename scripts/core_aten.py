@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
-from torch._ops import OpOverload
 
 from fxmax.core.table import RuleTable
 from fxmax.frontend.decompositions import decompositions_for
+from fxmax.fx.torch_private import OpOverload, OpOverloadPacket
 
 TRAINING = "computes gradients; fxmax lowers inference"
 RANDOM = "draws random numbers: MAX's generator gives others than torch's, so no output could be compared"
@@ -64,7 +64,7 @@ def core_overloads() -> list[OpOverload]:
     overloads = []
     for name in dir(torch.ops.aten):
         packet = getattr(torch.ops.aten, name)
-        if isinstance(packet, torch._ops.OpOverloadPacket):
+        if isinstance(packet, OpOverloadPacket):
             overloads += [getattr(packet, overload) for overload in packet.overloads()]
     return sorted((o for o in overloads if torch.Tag.core in o.tags), key=str)
 

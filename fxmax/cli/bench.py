@@ -75,7 +75,8 @@ def _milliseconds(call: Callable[[], Any]) -> float:
 
 def _error(ours: Any, theirs: Any) -> float:
     import torch
-    from torch.utils import _pytree as pytree
+
+    from fxmax.fx.torch_private import pytree
 
     pairs = zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True)
     errors = [

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 from fxmax.artifact import writing
 from fxmax.artifact.snapshot import Snapshot
@@ -17,6 +16,7 @@ from fxmax.compiled.snapshot import snapshot_of
 from fxmax.compiled.structure import arguments_of
 from fxmax.compiled.torch_arrays import TorchArrays
 from fxmax.core.weights import Weights
+from fxmax.fx.torch_private import pytree
 from fxmax.lowered import Lowered
 from fxmax.report import Report
 from fxmax.runtime.executable import Executable

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import is_dataclass
 from typing import Any
 
-from torch.utils import _pytree as pytree
-
 from fxmax.errors import ArtifactError, InputError
+from fxmax.fx.torch_private import pytree
 from fxmax.lowered import Lowered
 from fxmax.runtime import tree as trees
 from fxmax.runtime.call_arguments import Arguments

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from max.dtype import DType
 from max.graph import BufferValue, DeviceRef, Dim, TensorType, TensorValue, ops
-from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
-from torch._prims_common import elementwise_dtypes
 from torch.fx.node import map_arg
 
 from fxmax.core import kernel_calls
@@ -20,6 +18,7 @@ from fxmax.core.table import Platform
 from fxmax.core.types import compute_dtype
 from fxmax.core.weights import Transform
 from fxmax.fx.provenance import module_path
+from fxmax.fx.torch_private import Promotion, elementwise_dtypes
 
 
 @dataclass(frozen=True)

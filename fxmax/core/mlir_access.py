@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from max._core.dialects import mo, rmo
 from max.graph import Graph, TensorValue
+
+from fxmax.runtime.max_private import mlir_value, mo, operations, rmo
 
 BROADCASTS = (rmo.BroadcastToOp, mo.BroadcastToOp)
 DEEP = 32
@@ -17,11 +18,6 @@ def import_package(graph: Graph, path: Path) -> None:
     """Let a graph call the custom ops of a package, as `Graph(custom_extensions=)` does from the start."""
     if path not in graph.kernel_libraries_paths:
         graph._import_kernels([path])
-
-
-def operations(graph: Graph) -> list[Any]:
-    """The graph's MLIR operations, in order."""
-    return list(graph._mlir_op.regions[0].blocks[0].operations)
 
 
 def drop_unread_loads(graph: Graph) -> None:
@@ -50,8 +46,8 @@ def tensor_operands(op: Any) -> list[Any]:
 
 def is_broadcast(value: TensorValue) -> bool:
     """Whether a value is a broadcast, or made of one by ops that keep its shape."""
-    shape = value._mlir_value.type.shape
-    left, seen = [value._mlir_value], 0
+    shape = mlir_value(value).type.shape
+    left, seen = [mlir_value(value)], 0
     while left and seen < DEEP:
         op = left.pop().owner
         seen += 1

@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from torch._ops import OpOverload
-
 from fxmax.errors import RuleError
+from fxmax.fx.torch_private import OpOverload, op_parts, schema_of
 
 RuleFn = Callable[..., Any]
 Platform: TypeAlias = Literal["cpu", "gpu"]
@@ -68,7 +67,7 @@ def arguments_of(target: OpOverload, fn: RuleFn) -> tuple[str, ...]:
     Raises:
         RuleError: `fn`'s parameters after `ctx` are anything else.
     """
-    names = [a.name for a in target._schema.arguments]
+    names = [a.name for a in schema_of(target).arguments]
     wanted = [parameter_name(name) for name in names]
     given = list(inspect.signature(fn).parameters)[1:]
     taken = [name for name in names if parameter_name(name) in given or name not in IGNORABLE]
@@ -76,21 +75,20 @@ def arguments_of(target: OpOverload, fn: RuleFn) -> tuple[str, ...]:
         raise RuleError(
             f"rule {fn.__qualname__} does not fit {target}: its parameters after ctx are "
             f"({', '.join(given)}), the schema's are ({', '.join(wanted)}).\n"
-            f"  schema: {target._schema}\n  {', '.join(sorted(IGNORABLE))} may be left out."
+            f"  schema: {schema_of(target)}\n  {', '.join(sorted(IGNORABLE))} may be left out."
         )
     return tuple(taken)
 
 
 def stub(target: OpOverload) -> str:
     """A rule for `target`, ready to paste and fill in."""
-    namespace, name = target._schema.name.split("::")
-    parameters = ", ".join(
-        parameter_name(a.name) for a in target._schema.arguments if a.name not in IGNORABLE
-    )
+    schema = schema_of(target)
+    namespace, name, overload = op_parts(target)
+    parameters = ", ".join(parameter_name(a.name) for a in schema.arguments if a.name not in IGNORABLE)
     return (
-        f"@fxmax.rule(torch.ops.{namespace}.{name}.{target._overloadname})\n"
+        f"@fxmax.rule(torch.ops.{namespace}.{name}.{overload})\n"
         f"def {name.strip('_')}(ctx, {parameters}):\n"
-        f"    # {target._schema}\n"
+        f"    # {schema}\n"
         f"    # ctx.out is the type to return\n"
         f"    return ..."
     )

@@ -6,8 +6,8 @@ import sympy
 import torch
 from max.dtype import DType
 from max.graph import DeviceRef, Dim
-from torch.utils._sympy.functions import CleanDiv, FloorDiv, Mod, PythonMod
 
+from fxmax.fx.torch_private import CleanDiv, FloorDiv, Mod, PythonMod
 from fxmax.runtime import dtypes
 from fxmax.support.signals import Declined
 

@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind
 
 from fxmax.core.types import TO_TORCH
 from fxmax.errors import WeightError
+from fxmax.fx.torch_private import storage_of
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -58,7 +59,7 @@ class Slot:
         """Strides (in elements) that read the layout out of the contiguous tensor, if it is a view."""
         plain = torch.empty(self.spec.shape, dtype=self.spec.dtype, device="meta")
         made = plain if self.transform is None else self.transform(plain)
-        is_view = made.untyped_storage()._cdata == plain.untyped_storage()._cdata
+        is_view = storage_of(made) == storage_of(plain)
         if not is_view or made.dtype != plain.dtype or made.storage_offset():
             return None
         return tuple(made.stride())

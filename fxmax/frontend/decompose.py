@@ -11,27 +11,28 @@ from typing import Any
 
 import torch
 from torch import SymInt, Tensor, fx
-from torch._dispatch.python import enable_python_dispatcher
-from torch._guards import detect_fake_mode
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
-from torch.export._trace import _ignore_backend_decomps
-from torch.export.exported_program import (
-    _override_composite_implicit_decomp,
-    _split_decomp_table_to_cia_and_python_decomp,
-)
 from torch.fx import Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.fx.node import map_arg
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
-from torch.utils._pytree import tree_leaves
 
 from fxmax.core.table import RuleTable
 from fxmax.frontend.decompositions import decompositions_for
 from fxmax.frontend.functionalize import LeftToTorchError, functionalize, is_write
 from fxmax.fx.edit import provenance, rename_outputs, replace
 from fxmax.fx.schema import arguments
+from fxmax.fx.torch_private import (
+    OpOverload,
+    detect_fake_mode,
+    enable_python_dispatcher,
+    ignore_backend_decompositions,
+    is_composite,
+    is_traceable_wrapper_subclass,
+    override_composite_decompositions,
+    pytree,
+    split_decompositions,
+)
 
 aten = torch.ops.aten
 Decompositions = dict[Any, Callable[..., Any]]
@@ -108,15 +109,14 @@ class _Decomposer:
     def __init__(self, decompositions: Decompositions) -> None:
         self.all = decompositions
         # Ops that torch makes of others each time they are called, some of them kept whole; the rest.
-        self.composite, self.others = _split_decomp_table_to_cia_and_python_decomp(dict(decompositions))
+        self.composite, self.others = split_decompositions(dict(decompositions))
 
     def applies(self, node: Node) -> bool:
         """Whether `node` calls an op that has a decomposition, or one that torch itself makes of others."""
         op = node.target
         if not isinstance(op, OpOverload) or is_write(node) or op == aten.sym_size.int:
             return False
-        composite = torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd")
-        return op in self.all or (composite and op not in self.composite)
+        return op in self.all or (is_composite(op) and op not in self.composite)
 
     @contextmanager
     def tracing(self, graph: fx.Graph) -> Iterator[None]:
@@ -124,8 +124,8 @@ class _Decomposer:
         fake = detect_fake_mode([n.meta.get("val") for n in graph.find_nodes(op="placeholder")])
         with (
             fake or nullcontext(),
-            _override_composite_implicit_decomp(self.composite),
-            _ignore_backend_decomps(),
+            override_composite_decompositions(self.composite),
+            ignore_backend_decompositions(),
             enable_python_dispatcher(),
             torch.no_grad(),
         ):
@@ -142,7 +142,8 @@ class _Decomposer:
             return op(*args, **kwargs)
 
         values = [n.meta["val"] for n in inputs]
-        sized = [v for v in tree_leaves((values, node.meta.get("val"))) if isinstance(v, Tensor | SymInt)]
+        leaves = pytree.tree_leaves((values, node.meta.get("val")))
+        sized = [v for v in leaves if isinstance(v, Tensor | SymInt)]
         if free_unbacked_symbols(sized):
             raise LeftToTorchError(f"{node} ({op}) has sizes that the data decides")
         graph: fx.Graph = make_fx(call, decomposition_table=self.others)(*values).graph  # type: ignore[arg-type]

@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch._decomp import decomposition_table
-from torch._ops import OpOverload
 
 from fxmax.core.table import RuleTable
+from fxmax.fx.torch_private import OpOverload, decomposition_table
 
 aten = torch.ops.aten
 Decomposition = Callable[..., Any]

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
-from torch.utils import _pytree as pytree
 
 from fxmax.errors import CaptureError
 from fxmax.frontend.pytrees import register_caches, register_dataclasses, register_named_output
+from fxmax.fx.torch_private import pytree
 
 OUTPUT_TYPES = 4  # tries, each of which may meet one more output dataclass that torch does not know
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._ops import OpOverload
 from torch.export import ExportGraphSignature
 from torch.export.graph_signature import InputKind, OutputKind, OutputSpec, TensorArgument
 from torch.fx import Node
@@ -17,6 +16,7 @@ from torch.fx.node import map_arg
 
 from fxmax.fx.edit import emit, permutation, sizes
 from fxmax.fx.schema import arguments
+from fxmax.fx.torch_private import OpOverload, op_parts, schema_of, storage_of
 
 aten = torch.ops.aten
 
@@ -63,7 +63,7 @@ def functionalize(graph: fx.Graph, signature: ExportGraphSignature) -> None:
 
 def is_write(node: Node) -> bool:
     """Whether `node` writes to an argument."""
-    return isinstance(node.target, OpOverload) and node.target._schema.is_mutable
+    return isinstance(node.target, OpOverload) and schema_of(node.target).is_mutable
 
 
 class _Memory:
@@ -146,7 +146,7 @@ def _is_dense(node: Node) -> bool:
 
 
 def _storage(node: Node) -> int:
-    return int(node.meta["val"].untyped_storage()._cdata)
+    return storage_of(node.meta["val"])
 
 
 def _target(node: Node) -> Node:
@@ -156,7 +156,7 @@ def _target(node: Node) -> Node:
         LeftToTorchError: it writes to another, or changes a tensor's sizes.
     """
     op: OpOverload = node.target  # type: ignore[assignment]
-    written = [a.name for a in op._schema.arguments if a.alias_info and a.alias_info.is_write]
+    written = [a.name for a in schema_of(op).arguments if a.alias_info and a.alias_info.is_write]
     first = node.args[0]
     if written != ["self"] or torch.Tag.inplace_view in op.tags or not isinstance(first, Node):
         raise LeftToTorchError(f"{node} ({op}) does more than write to one tensor")
@@ -168,9 +168,10 @@ def _functional(node: Node, read: Callable[[Node], Node]) -> Node:
     op: OpOverload = node.target  # type: ignore[assignment]
     if op == aten.copy_.default and _is_whole(node):
         return read(arguments(node)["src"])
-    packet = getattr(getattr(torch.ops, op.namespace), op._opname.removesuffix("_"), None)
-    pure = getattr(packet, op._overloadname, None)
-    if pure is None or [a.name for a in pure._schema.arguments] != [a.name for a in op._schema.arguments]:
+    namespace, name, overload = op_parts(op)
+    packet = getattr(getattr(torch.ops, namespace), name.removesuffix("_"), None)
+    pure = getattr(packet, overload, None)
+    if pure is None or _argument_names(pure) != _argument_names(op):
         raise LeftToTorchError(f"{op} has no functional op")
     args, kwargs = map_arg((node.args, node.kwargs), read)
     value = emit(node, pure, args, node, kwargs)
@@ -180,6 +181,10 @@ def _functional(node: Node, read: Callable[[Node], Node]) -> Node:
     if value.meta["val"].dtype != dtype:
         value = emit(node, aten._to_copy.default, (value,), node, {"dtype": dtype})
     return value
+
+
+def _argument_names(op: OpOverload) -> list[str]:
+    return [a.name for a in schema_of(op).arguments]
 
 
 def _is_whole(copy: Node) -> bool:

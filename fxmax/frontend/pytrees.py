@@ -9,7 +9,8 @@ import sys
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
+
+from fxmax.fx.torch_private import pytree
 
 
 def register_dataclasses(tree: Any) -> None:

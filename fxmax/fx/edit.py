@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch._dispatch.python import enable_python_dispatcher
-from torch._guards import detect_fake_mode
-from torch._ops import OpOverload
 from torch.export import ExportedProgram, ExportGraphSignature
 from torch.export.graph_signature import InputKind
 from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
 from fxmax.fx.schema import arguments
+from fxmax.fx.torch_private import OpOverload, detect_fake_mode, enable_python_dispatcher
 
 aten = torch.ops.aten
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch._ops import HigherOrderOperator, OpOverload
+from fxmax.fx.torch_private import HigherOrderOperator, OpOverload
 
 INSTEAD = {
     "cond": "compute both branches and choose with torch.where",

@@ -17,11 +17,11 @@ from torch.export.graph_signature import (
     SymIntArgument,
     TensorArgument,
 )
-from torch.utils import _pytree as pytree
 
 from fxmax.core.mlir_access import drop_unread_loads
 from fxmax.core.types import Symbols, compute_dtype
 from fxmax.errors import CaptureError
+from fxmax.fx.torch_private import pytree
 from fxmax.lowering.inplace_state import InplaceState
 from fxmax.runtime.labels import labelled
 from fxmax.runtime.signature import ConstantSpec, OutputSpec, Signature, TensorSpec

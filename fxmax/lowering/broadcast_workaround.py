@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from max.graph import Dim, StaticDim, TensorType, TensorValue
-from torch.utils import _pytree as pytree
 
 from fxmax.core import kernel_calls
 from fxmax.core.mlir_access import BROADCASTS, DEEP, tensor_operands
+from fxmax.fx.torch_private import pytree
 from fxmax.kernels.build import BUFFERS
+from fxmax.runtime.max_private import mlir_value
 
 # Arguments that a rule broadcasts to another shape than its result's.
 MASKS = frozenset({"attn_mask", "indices"})
@@ -92,7 +93,7 @@ def _grows(value: TensorValue) -> bool:
     left, seen = [value], 0
     while left:
         v = left.pop()
-        op, seen = v._mlir_value.owner, seen + 1
+        op, seen = mlir_value(v).owner, seen + 1
         if seen > DEEP:
             return True
         if _is_settling(op):
@@ -111,7 +112,7 @@ def _is_spread(value: TensorValue) -> bool:
     left, seen = [value], 0
     while left:
         v = left.pop()
-        op, seen = v._mlir_value.owner, seen + 1
+        op, seen = mlir_value(v).owner, seen + 1
         if isinstance(op, BROADCASTS) or seen > DEEP:
             continue
         if _is_settling(op):

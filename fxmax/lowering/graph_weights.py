@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from max.dtype import DType
 from max.graph import DeviceRef, Graph, TensorValue, Weight, ops
-from torch.utils import _pytree as pytree
 
 from fxmax.core.context import PendingWeight
 from fxmax.core.types import compute_dtype
 from fxmax.core.weights import Slot, Transform, Weights
+from fxmax.fx.torch_private import pytree
 
 
 class GraphWeights:

@@ -10,9 +10,9 @@ from collections import Counter
 from typing import Any
 
 from max.graph import DeviceRef, TensorType, TensorValue, ops
-from torch.utils import _pytree as pytree
 
 from fxmax.core.types import TO_TORCH, compute_dtype
+from fxmax.fx.torch_private import pytree
 
 HOST = DeviceRef.CPU()
 

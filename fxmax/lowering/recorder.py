@@ -9,6 +9,7 @@ import torch
 from fxmax.core.table import Rule, stub
 from fxmax.fx import provenance
 from fxmax.fx.op_names import op_name
+from fxmax.fx.torch_private import OpOverload
 from fxmax.report import Fate, Gap, GapKind, NodeRecord, Report
 
 
@@ -51,7 +52,7 @@ class Recorder:
         """Put the gaps, each with all its nodes, into the report."""
         for (kind, target, detail), nodes in self._gaps.items():
             overload = nodes[0].target
-            is_op = kind == "missing" and isinstance(overload, torch._ops.OpOverload)
+            is_op = kind == "missing" and isinstance(overload, OpOverload)
             self.report.gaps.append(
                 Gap(
                     kind=kind,

@@ -9,10 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from max._mlir_context import in_default_mlir_context
 from max.graph import DeviceRef, Graph, TensorValue, ops
-from torch._ops import OpOverload
-from torch.utils import _pytree as pytree
 
 from fxmax.core.context import Context, PendingWeight
 from fxmax.core.kernel_calls import Packages
@@ -25,6 +22,7 @@ from fxmax.frontend.capture import Captured
 from fxmax.fx.op_names import why_no_rule
 from fxmax.fx.provenance import label
 from fxmax.fx.schema import bind
+from fxmax.fx.torch_private import OpOverload, pytree
 from fxmax.lowering import host_fallback as host
 from fxmax.lowering.boundary import Boundary, boundary_of
 from fxmax.lowering.broadcast_workaround import Settled
@@ -35,6 +33,7 @@ from fxmax.lowering.recorder import Recorder
 from fxmax.report import GapKind, Report
 from fxmax.runtime import device as devices
 from fxmax.runtime.labels import labelled
+from fxmax.runtime.max_private import in_default_mlir_context
 from fxmax.support.signals import Declined, HostOnly, Mistyped
 
 

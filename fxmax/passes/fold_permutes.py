@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from torch._ops import OpOverload
 
 from fxmax.fx.edit import emit, permutation
+from fxmax.fx.torch_private import OpOverload
 from fxmax.passes.lib.rewriter import Rewriter
 from fxmax.passes.registry import rewrite
 

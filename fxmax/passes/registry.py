@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
 import fxmax.fx.custom_ops  # noqa: F401 - defines the ops that passes name
 from fxmax.core.table import RuleTable
+from fxmax.fx.torch_private import OpOverload
 from fxmax.passes.lib.rewriter import Rewriter
 from fxmax.report import PassRecord
 

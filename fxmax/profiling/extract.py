@@ -10,7 +10,6 @@ import operator
 from collections.abc import Mapping
 
 import torch
-from torch._ops import OpOverload
 from torch.export import ExportedProgram, ModuleCallEntry, ModuleCallSignature
 from torch.export.graph_signature import (
     ExportGraphSignature,
@@ -20,9 +19,9 @@ from torch.export.graph_signature import (
     OutputSpec,
     TensorArgument,
 )
-from torch.utils import _pytree as pytree
 
 from fxmax.frontend.capture import Captured
+from fxmax.fx.torch_private import OpOverload, pytree, schema_of
 
 
 class Extractor:
@@ -111,7 +110,7 @@ class Extractor:
 
 def is_view(node: torch.fx.Node) -> bool:
     """Whether torch's result shares its input's memory, by the aten schema."""
-    returns = node.target._schema.returns if isinstance(node.target, OpOverload) else ()
+    returns = schema_of(node.target).returns if isinstance(node.target, OpOverload) else ()
     return any(r.alias_info is not None and not r.alias_info.is_write for r in returns)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from max.graph import Module
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
 from fxmax.compiled import arguments_of
@@ -15,6 +14,7 @@ from fxmax.core.types import Symbols
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.frontend.capture import Captured, capture
+from fxmax.fx.torch_private import OpOverload
 from fxmax.lowered import Lowered
 from fxmax.lowering import walk
 from fxmax.lowering.boundary import boundary_of

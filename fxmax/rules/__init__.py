@@ -9,9 +9,8 @@ import functools
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-from torch._ops import OpOverload
-
 from fxmax.core.table import BUILTIN, Platform, RuleFn, RuleTable
+from fxmax.fx.torch_private import OpOverload
 from fxmax.rules import (  # noqa: F401
     activation,
     arithmetic,

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
-from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
+from fxmax.fx.torch_private import Promotion
 from fxmax.rules.arithmetic import maximum, minimum
 from fxmax.rules.lib.promotion import elementwise, less, scalar
 from fxmax.rules.lib.values import tensor

@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
-from max.graph.ops.elementwise import _trunc_div as quotient  # integers, toward zero
-from torch._ops import OpOverload
-from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
+from fxmax.fx.torch_private import OpOverload, Promotion
 from fxmax.rules.lib import max_folding as folding
 from fxmax.rules.lib.max_folding import nothing_of
 from fxmax.rules.lib.promotion import (
@@ -31,6 +29,7 @@ from fxmax.rules.lib.promotion import (
     scalar,
 )
 from fxmax.rules.lib.values import broadcast, cast, tensor
+from fxmax.runtime.max_private import trunc_div as quotient
 
 aten = torch.ops.aten
 

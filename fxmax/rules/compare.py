@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
-from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
+from fxmax.fx.torch_private import Promotion
 from fxmax.rules.lib.promotion import (
     Lowering,
     broadcasting,

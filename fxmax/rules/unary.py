@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
-from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
+from fxmax.fx.torch_private import Promotion
 from fxmax.rules.lib.promotion import elementwise, is_nan, keeping_nan, less, libm, scalar
 from fxmax.rules.lib.values import cast
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from max.graph.value import Value
 
+from fxmax.runtime.max_private import mlir_value
 from fxmax.source.recording import Call, Recording
 from fxmax.source.statements import Names, lines_of, made_by, quoted, result_stem, used_by
 
@@ -57,12 +58,12 @@ def blocks_of(calls: list[Call]) -> list[Block]:
 
 def functions_of(blocks: list[Block], recording: Recording) -> list[Body]:
     """One body for each text that at least two blocks share; those blocks then hold their own."""
-    ends = {v._mlir_value for v in recording.outputs}
+    ends = {mlir_value(v) for v in recording.outputs}
     readers: dict[Any, set[int]] = {}
     for i, block in enumerate(blocks):
         for call in block.calls:
             for value in used_by(call):
-                readers.setdefault(value._mlir_value, set()).add(i)
+                readers.setdefault(mlir_value(value), set()).add(i)
     shared: dict[tuple[str, ...], list[Block]] = {}
     for i, block in enumerate(blocks):
         if block.path and len(block.calls) > 2:
@@ -70,7 +71,7 @@ def functions_of(blocks: list[Block], recording: Recording) -> list[Body]:
             lines = lines_of(block.calls, names)
             assert names.outer is not None
             made = [v for call in block.calls for v in made_by(call)]
-            gives = [v for v in made if v._mlir_value in ends or readers.get(v._mlir_value, set()) - {i}]
+            gives = [v for v in made if mlir_value(v) in ends or readers.get(mlir_value(v), set()) - {i}]
             given = ", ".join(names.of(v) for v in gives)
             block.body = Body([*lines, f"return {given}"], names.outer, gives)
             shared.setdefault(block.body.key, []).append(block)
@@ -170,4 +171,4 @@ def _loop(run: list[Block], names: Names) -> list[str]:
 
 
 def _same(a: Value, b: Value) -> bool:
-    return bool(a._mlir_value == b._mlir_value)
+    return bool(mlir_value(a) == mlir_value(b))

@@ -16,7 +16,6 @@ from types import CodeType, FrameType
 from typing import Any
 
 import torch
-from max._mlir_context import in_default_mlir_context
 from max.graph import BufferType, Graph, TensorType, TensorValue, ops
 from max.graph.value import Value
 
@@ -25,6 +24,7 @@ from fxmax.fx.provenance import module_path, source
 from fxmax.lowering.lowered_graph import LoweredGraph
 from fxmax.lowering.walk import Lowerer
 from fxmax.report import Source
+from fxmax.runtime.max_private import in_default_mlir_context
 
 
 @dataclass

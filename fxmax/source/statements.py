@@ -17,6 +17,7 @@ from max.graph import BufferType, DeviceRef, Dim, Shape, StaticDim, TensorType
 from max.graph.value import Value
 
 from fxmax.errors import FxmaxError
+from fxmax.runtime.max_private import mlir_value
 from fxmax.source.recording import Call
 
 # What the program itself uses; a value of torch's graph may be called so too.
@@ -34,7 +35,7 @@ class Names:
     outer: list[Any] | None = None  # where given, unknown values become parameters
 
     def of(self, value: Value) -> str:
-        key = value._mlir_value
+        key = mlir_value(value)
         if key not in self.known:
             if self.outer is None:
                 raise FxmaxError(
@@ -49,7 +50,7 @@ class Names:
         stem = f"{stem}_" if stem in RESERVED else stem
         self.used[stem] += 1
         name = stem if self.used[stem] == 1 else f"{stem}_{self.used[stem]}"
-        self.known[value._mlir_value] = name
+        self.known[mlir_value(value)] = name
         return name
 
 

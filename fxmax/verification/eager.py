@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
-from torch.utils import _pytree as pytree
 
 import fxmax.fx.custom_ops  # noqa: F401 - defines fxmax.linear
 from fxmax.core.types import WIDENED_ON_CPU
 from fxmax.fx.schema import bind
+from fxmax.fx.torch_private import OpOverload, pytree
 from fxmax.kernels.packing import GROUP, rounded, scales
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.reference import placeholders

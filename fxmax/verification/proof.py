@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 from max.driver import CPU
-from torch.utils import _pytree as pytree
 
 from fxmax.compiled import Compiled
 from fxmax.core.types import TO_TORCH, compute_dtype
 from fxmax.errors import MismatchError
+from fxmax.fx.torch_private import pytree
 from fxmax.kernels.packing import INT8, INT8_QUADS
 from fxmax.report import Check
 from fxmax.verification.comparison import Comparison, compare

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind
-from torch.utils import _pytree as pytree
 
 from fxmax.frontend.capture import Captured
 from fxmax.fx.schema import bind
+from fxmax.fx.torch_private import OpOverload, pytree
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.tolerances.derive import tolerance
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from max._mlir_context import in_default_mlir_context
 from max.graph import TensorValue
 
 from fxmax.compiled import Compiled
@@ -15,6 +14,7 @@ from fxmax.fx.provenance import module_path
 from fxmax.lowered import Lowered
 from fxmax.lowering.lowered_graph import Shared
 from fxmax.lowering.walk import Lowerer
+from fxmax.runtime.max_private import in_default_mlir_context
 from fxmax.runtime.signature import OutputSpec
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import sympy
 import torch
 from torch.export import ExportedProgram
-from torch.utils import _pytree as pytree
 
 from fxmax.frontend.capture import Captured
+from fxmax.fx.torch_private import pytree
 
 EXAMPLE = "the example"
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils import _pytree as pytree
 from typing_extensions import Unpack
 
 from fxmax.compiled import Compiled, compile_lowered
@@ -19,6 +18,7 @@ from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.frontend.capture import Captured, capture
 from fxmax.frontend.options import Options, WalkOptions, known
+from fxmax.fx.torch_private import pytree
 from fxmax.lowered import Lowered
 from fxmax.support.progress import Progress
 from fxmax.verification.distance import check_node, distance

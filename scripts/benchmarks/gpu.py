@@ -19,6 +19,7 @@ from benchmarks.environment import environment
 from benchmarks.measure import in_turn
 from benchmarks.table import Benchmark, Row
 from fxmax.errors import DeviceError
+from fxmax.fx.torch_private import pytree
 from fxmax.runtime import device as devices
 from fxmax.support.progress import Progress
 from whisper_port.checkpoints import Checkpoint
@@ -103,7 +104,7 @@ def _theirs(
     module: torch.nn.Module, args: Sequence[Any], peers: Sequence[str], progress: Progress
 ) -> dict[str, Work]:
     """The peers asked for, compiled where they are to be; `module` is on the card."""
-    given = torch.utils._pytree.tree_map(lambda x: x.cuda(), args)
+    given = pytree.tree_map(lambda x: x.cuda(), args)
 
     def waited(run: Callable[..., torch.Tensor]) -> Work:
         def work() -> torch.Tensor:
@@ -145,7 +146,7 @@ def _step_inputs(checkpoint: Checkpoint, model: torch.nn.Module, dtype: str) -> 
 
 def _float32(part: str, model: torch.nn.Module, args: Sequence[object]) -> torch.Tensor:
     module: torch.nn.Module = model.encoder if part == "encoder" else Step(model.decoder)  # type: ignore
-    given = torch.utils._pytree.tree_map(lambda x: (x.float() if x.is_floating_point() else x).cuda(), args)
+    given = pytree.tree_map(lambda x: (x.float() if x.is_floating_point() else x).cuda(), args)
     result: torch.Tensor = copy.deepcopy(module).cuda()(*given)
     return result.double().cpu()
 

@@ -9,6 +9,7 @@ import fxmax
 from benchmarks.environment import environment
 from benchmarks.measure import in_turn
 from benchmarks.table import Benchmark, Row
+from fxmax.runtime.max_private import execute
 
 
 class Tiny(torch.nn.Module):
@@ -25,7 +26,7 @@ def bench_overhead(*, rounds: int = 2000, threads: int, quiet: bool = False) -> 
     buffer, model = Buffer.from_dlpack(x), compiled.max_model
     sides = {
         "fxmax call": lambda: compiled(x),
-        "MAX execute": lambda: model._execute_device_tensors([buffer]),
+        "MAX execute": lambda: execute(model, [buffer]),
     }
     times = in_turn(sides, rounds, warmup=50, rest=0)
     ours = times["fxmax call"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from fxmax.core.table import RuleTable
 from fxmax.fx import edit
+from fxmax.fx.torch_private import OpOverload
 from fxmax.report import SkippedNode
 from fxmax.support.signals import Skip
 

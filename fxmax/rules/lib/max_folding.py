@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from max.graph import TensorValue
 from torch.fx import Node
-from torch.utils import _pytree as pytree
 
 from fxmax.core.context import Context
+from fxmax.fx.torch_private import pytree
 from fxmax.rules.lib.promotion import scalar
 
 aten = torch.ops.aten

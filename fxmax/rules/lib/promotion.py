@@ -9,12 +9,11 @@ from typing import Any
 
 from max.dtype import DType
 from max.graph import Dim, TensorType, TensorValue, ops
-from torch._ops import OpOverload
-from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from fxmax.core import kernel_calls
 from fxmax.core.context import Context
 from fxmax.core.table import IGNORABLE, Platform, parameter_name, rule
+from fxmax.fx.torch_private import OpOverload, Promotion, schema_of
 from fxmax.kernels.build import ELEMENTWISE
 from fxmax.rules.lib.values import broadcast, cast, tensor, trailing_ones
 from fxmax.support.signals import HostOnly
@@ -42,7 +41,7 @@ def elementwise(
 
 
 def _in_promoted_dtype(target: OpOverload, fn: Lowering, promotion: Promotion, alike: bool) -> Lowering:
-    names = [a.name for a in target._schema.arguments if a.name not in IGNORABLE]
+    names = [a.name for a in schema_of(target).arguments if a.name not in IGNORABLE]
 
     def lowered(ctx: Context, **operands: Any) -> TensorValue:
         given = [operands[parameter_name(n)] for n in names]

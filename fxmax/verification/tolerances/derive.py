@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
 
+from fxmax.fx.torch_private import OpOverload, schema_of
 from fxmax.verification.tolerances.aten import ABSOLUTE, POINTWISE, SPECIAL, Bound
 from fxmax.verification.tolerances.custom_ops import FUSED
 
@@ -136,7 +136,7 @@ def _absolute(value: Any) -> Any:
 
 def _callable(target: OpOverload, bound: Bound) -> dict[str, Any]:
     """`bound` as keyword arguments of `target` (positional ones may be named too)."""
-    return {a.name: bound[a.name] for a in target._schema.arguments if a.name in bound}
+    return {a.name: bound[a.name] for a in schema_of(target).arguments if a.name in bound}
 
 
 # -- pointwise: a few u of the result, and of each operand through the derivative ------------------
