@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sympy
 import torch
 from max.dtype import DType
@@ -45,9 +47,13 @@ def compute_dtype(dtype: torch.dtype, device: DeviceRef) -> DType:
 class Symbols:
     """Names for torch's symbolic sizes: the user's `Dim` names where known, else torch's."""
 
-    def __init__(self, names: dict[sympy.Symbol, str] | None = None) -> None:
+    def __init__(
+        self,
+        names: Mapping[sympy.Symbol, str] | None = None,
+        solved: Mapping[sympy.Symbol, Dim] | None = None,
+    ) -> None:
         self.names = names or {}
-        self.solved: dict[sympy.Symbol, Dim] = {}  # symbols that only derived sizes tell of
+        self.solved = solved or {}  # symbols that only derived sizes tell of
 
     def dim(self, size: int | torch.SymInt) -> Dim:
         """A size as a MAX dim: static, symbolic, or algebraic over symbolic ones."""
@@ -62,12 +68,6 @@ class Symbols:
         named = {s: sympy.Symbol(name) for s, name in self.names.items()}
         expr = size.node.expr.subs(named)
         return int(expr) if expr.is_Integer else str(expr)
-
-    def solve(self, expr: sympy.Expr, value: Dim) -> None:
-        """Learn the symbol of a·symbol + b from what that is."""
-        [symbol] = expr.free_symbols
-        a, b = sympy.Poly(expr, symbol).all_coeffs()
-        self.solved[symbol] = (value - int(b)) // int(a)
 
     def _dim(self, expr: sympy.Expr) -> Dim:
         if expr.is_Integer:

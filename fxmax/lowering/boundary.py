@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy
 import torch
-from max.graph import BufferType, BufferValue, DeviceRef, Dim, Graph, TensorType, TensorValue, ops
+from max.graph import BufferType, BufferValue, DeviceRef, Dim, TensorType, TensorValue, Value, ops
 from torch.export import ExportedProgram
 from torch.export.graph_signature import (
     ConstantArgument,
@@ -18,10 +18,10 @@ from torch.export.graph_signature import (
     TensorArgument,
 )
 
-from fxmax.core.mlir_access import drop_unread_loads
 from fxmax.core.types import Symbols, compute_dtype
 from fxmax.errors import CaptureError
 from fxmax.fx.torch_private import pytree
+from fxmax.lowering.derived_sizes import entry_dim, is_derived
 from fxmax.lowering.inplace_state import InplaceState
 from fxmax.runtime.labels import labelled
 from fxmax.runtime.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
@@ -30,23 +30,23 @@ WEIGHT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR
 MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.USER_INPUT_MUTATION)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Boundary:
     """For each placeholder, what it is; for each result, where it goes."""
 
     signature: Signature
-    graph_inputs: dict[str, TensorType | BufferType]  # placeholder → type, in the graph's order
-    weights: dict[str, str]  # placeholder → FQN
-    constants: dict[str, Any]  # placeholder → Python value
-    states: dict[str, str]  # FQN of a mutated buffer → placeholder
-    mutations: list[str | None]  # for each result, the placeholder that it is written to, if any
-    in_place: dict[str, str] = field(default_factory=dict)  # node → placeholder: see `_writers`
-    derived: dict[str, list[Dim]] = field(default_factory=dict)  # placeholder → sizes: see `_derived`
+    destinations: list[str | None]  # for each result, the placeholder that it is written to, if any
+    writers: dict[str, str]  # node → the placeholder that it may write in place: see `_writers`
+    graph_inputs: dict[str, TensorType | BufferType] = field(default_factory=dict)  # in the graph's order
+    derived: dict[str, list[Dim]] = field(default_factory=dict)  # placeholder → sizes: see `derived_sizes`
+    weights: dict[str, str] = field(default_factory=dict)  # placeholder → FQN
+    states: dict[str, str] = field(default_factory=dict)  # placeholder → FQN of a mutated buffer
+    constants: dict[str, Any] = field(default_factory=dict)  # placeholder → Python value
 
-    def enter(self, graph: Graph, state: InplaceState) -> dict[str, TensorValue]:
+    def enter(self, inputs: Sequence[Value[Any]], state: InplaceState) -> dict[str, TensorValue]:
         """Placeholder → value, for the graph's own inputs."""
         values: dict[str, TensorValue] = {}
-        for name, value in zip(self.graph_inputs, graph.inputs, strict=True):
+        for name, value in zip(self.graph_inputs, inputs, strict=True):
             with labelled(name):
                 if isinstance(value, BufferValue):
                     values[name] = state.enter(name, value)
@@ -56,21 +56,20 @@ class Boundary:
                     values[name] = value.tensor
         return values
 
-    def leave(self, graph: Graph, results: Sequence[Any], state: InplaceState) -> None:
-        """Write mutated buffers back, and output the rest."""
+    def leave(self, results: Sequence[Any], state: InplaceState) -> list[TensorValue]:
+        """Write mutated inputs back; returns what the graph has to output."""
         returned = []
         user = iter(self.signature.outputs)
-        for value, target in zip(results, self.mutations, strict=True):
-            if target is not None:
-                with labelled(target):
-                    state.leave(target, value)
-            elif (spec := next(user)).kind == "tensor":
+        for value, placeholder in zip(results, self.destinations, strict=True):
+            if placeholder is not None:
+                with labelled(placeholder):
+                    state.leave(placeholder, value)
+            elif (kind := next(user).kind) == "tensor":
                 returned.append(value)
-            elif spec.kind == "size":
+            elif kind == "size":
                 with labelled("output"):
                     returned.append(ops.shape_to_tensor([value]).reshape([]))
-        graph.output(*returned)
-        drop_unread_loads(graph)
+        return returned
 
 
 def boundary_of(program: ExportedProgram, symbols: Symbols, device: DeviceRef) -> Boundary:
@@ -80,102 +79,76 @@ def boundary_of(program: ExportedProgram, symbols: Symbols, device: DeviceRef) -
         CaptureError: an input that MAX can't take (an integer that varies, a custom object).
     """
     nodes = {n.name: n for n in program.graph.nodes}
-    mutated, mutations, outputs = _outputs(program, nodes)
-    signature = Signature([], outputs, arg_names=_arg_names(program), ranges=_ranges(program, symbols))
-    boundary = Boundary(signature, {}, {}, {}, {}, mutations, _writers(program, mutations))
-    states: dict[str, TensorType | BufferType] = {}
     labels = iter(_labels(program))
-    entry = _entry_sizes(program, nodes, symbols)
+    destinations = _destinations(program)
+    signature = Signature(
+        [], _outputs(program, nodes), arg_names=_arg_names(program), ranges=_ranges(program, symbols)
+    )
+    boundary = Boundary(signature, destinations, _writers(program, destinations))
+    states: dict[str, TensorType | BufferType] = {}  # which follow the user's inputs
     for item in program.graph_signature.input_specs:
-        name = getattr(item.arg, "name", "")
-        if item.kind is InputKind.USER_INPUT:
-            label = next(labels, name)
-            if isinstance(item.arg, TensorArgument):
-                spec, kind = _tensor(label, nodes[name], symbols, device, name in mutated, entry.get(name))
-                if name in entry:
-                    boundary.derived[name] = [symbols.dim(s) for s in nodes[name].meta["val"].shape]
+        name, mutated = getattr(item.arg, "name", ""), getattr(item.arg, "name", "") in destinations
+        match item.kind, item.arg:
+            case InputKind.USER_INPUT, TensorArgument():
+                spec, kind = _tensor(next(labels, name), nodes[name], symbols, device, mutated)
                 signature.inputs.append(spec)
                 boundary.graph_inputs[name] = kind
-            elif isinstance(item.arg, ConstantArgument):
-                signature.inputs.append(ConstantSpec(label, item.arg.value))
-                boundary.constants[name] = item.arg.value
-            else:
+                shape = nodes[name].meta["val"].shape
+                if any(is_derived(size) for size in shape):
+                    boundary.derived[name] = [symbols.dim(size) for size in shape]
+            case InputKind.USER_INPUT, ConstantArgument(value=value):
+                signature.inputs.append(ConstantSpec(next(labels, name), value))
+                boundary.constants[name] = value
+            case InputKind.USER_INPUT, _:
+                varying = type(item.arg).__name__.removesuffix("Argument")
                 raise CaptureError(
-                    f"input {label} is a {type(item.arg).__name__.removesuffix('Argument')} that "
-                    "varies; MAX takes sizes from tensor shapes. Pass it as a 0-d tensor, or leave "
-                    "it out of dynamic_shapes so that it is fixed."
+                    f"input {next(labels, name)} is a {varying} that varies; MAX takes sizes from "
+                    "tensor shapes. Pass it as a 0-d tensor, or leave it "
+                    "out of dynamic_shapes so that it is fixed."
                 )
-        elif item.kind in WEIGHT_KINDS and item.target is not None:
-            if name in mutated:
-                spec, states[name] = _tensor(item.target, nodes[name], symbols, device, True)
-                signature.states.append(spec)
-                boundary.states[item.target] = name
-            else:
-                boundary.weights[name] = item.target
-        else:
-            raise CaptureError(f"input {name} is a {item.kind.name}: MAX has no such value")
-    boundary.graph_inputs |= states
+            case kind, _ if kind in WEIGHT_KINDS and item.target is not None:
+                if mutated:
+                    spec, states[name] = _tensor(item.target, nodes[name], symbols, device, True)
+                    signature.states.append(spec)
+                    boundary.states[name] = item.target
+                else:
+                    boundary.weights[name] = item.target
+            case kind, _:
+                raise CaptureError(f"input {name} is a {kind.name}: MAX has no such value")
+    boundary.graph_inputs.update(states)
     return boundary
 
 
 def _tensor(
-    label: str,
-    node: torch.fx.Node,
-    symbols: Symbols,
-    device: DeviceRef,
-    mutated: bool,
-    entry: list[Dim] | None = None,
+    label: str, node: torch.fx.Node, symbols: Symbols, device: DeviceRef, mutated: bool
 ) -> tuple[TensorSpec, TensorType | BufferType]:
     val = node.meta["val"]
-    dims = entry or [symbols.dim(s) for s in val.shape]
+    dims = [entry_dim(node.name, axis, size, symbols) for axis, size in enumerate(val.shape)]
     shape = tuple(symbols.text(s) for s in val.shape)
     kind = BufferType if mutated else TensorType
     dtype = str(val.dtype).removeprefix("torch.")
     return TensorSpec(label, dtype, shape, mutated), kind(compute_dtype(val.dtype, device), dims, device)
 
 
-def _entry_sizes(
-    program: ExportedProgram, nodes: dict[str, torch.fx.Node], symbols: Symbols
-) -> dict[str, list[Dim]]:
-    """Sizes for the inputs that have a derived one, such as 2·half + 1.
-
-    MAX takes plain names in a graph's signature: a derived size enters under a name of its own, and
-    is bound to what it means inside. Where no input's size is `half` itself, that is how it is known.
-    """
-    names = [n for n in program.graph_signature.user_inputs if isinstance(n, str) and n in nodes]
-    shapes = {n: nodes[n].meta["val"].shape for n in names if hasattr(nodes[n].meta.get("val"), "shape")}
-    exprs = {n: [getattr(getattr(s, "node", None), "expr", s) for s in shape] for n, shape in shapes.items()}
-    known = {e for sizes in exprs.values() for e in sizes if isinstance(e, sympy.Symbol)}
-    entry: dict[str, list[Dim]] = {}
-    for name, sizes in exprs.items():
-        if not any(isinstance(e, sympy.Expr) and e.free_symbols and not e.is_Symbol for e in sizes):
-            continue
-        entry[name] = []
-        for at, e in enumerate(sizes):
-            derived = isinstance(e, sympy.Expr) and e.free_symbols and not e.is_Symbol
-            dim = Dim(f"{name}_{at}") if derived else symbols.dim(shapes[name][at])
-            entry[name].append(dim)
-            if derived and len(e.free_symbols) == 1 and not e.free_symbols & known:
-                symbols.solve(e, dim)
-                known |= e.free_symbols
-    return entry
+def _destinations(program: ExportedProgram) -> list[str | None]:
+    """For each result, the placeholder that it is written to, if any."""
+    signature = program.graph_signature
+    placeholders: dict[str | None, str] = {fqn: n for n, fqn in signature.inputs_to_buffers.items()}
+    return [
+        placeholders.get(item.target, item.target) if item.kind in MUTATIONS else None
+        for item in signature.output_specs
+    ]
 
 
-def _outputs(
-    program: ExportedProgram, nodes: dict[str, torch.fx.Node]
-) -> tuple[set[str], list[str | None], list[OutputSpec]]:
-    """(mutated placeholders, the placeholder each result is written to, the user's outputs)."""
-    placeholders = {fqn: name for name, fqn in program.graph_signature.inputs_to_buffers.items()}
+def _outputs(program: ExportedProgram, nodes: dict[str, torch.fx.Node]) -> list[OutputSpec]:
+    """The user's outputs."""
     returned = _returned_inputs(program)
-    mutations: list[str | None] = []
     outputs = []
     for item in program.graph_signature.output_specs:
-        if item.kind in MUTATIONS and item.target is not None:
-            mutations.append(placeholders.get(item.target, item.target))
+        if item.kind in MUTATIONS:
             continue
         if item.kind is not OutputKind.USER_OUTPUT:
             raise CaptureError(f"output {item.arg} is a {item.kind.name}: fxmax lowers inference only")
-        mutations.append(None)
         if isinstance(item.arg, TensorArgument):
             dtype = nodes[item.arg.name].meta["val"].dtype
             alias = returned.get(item.arg.name)
@@ -184,7 +157,7 @@ def _outputs(
             outputs.append(OutputSpec("size"))
         else:
             outputs.append(OutputSpec("constant", value=getattr(item.arg, "value", None)))
-    return {m for m in mutations if m is not None}, mutations, outputs
+    return outputs
 
 
 def _returned_inputs(program: ExportedProgram) -> dict[str, int]:

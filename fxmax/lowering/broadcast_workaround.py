@@ -29,7 +29,7 @@ SETTLING = (
 )  # fmt: skip
 
 
-class Settled:
+class Broadcasts:
     """The arguments of each node, with those in memory that need it; each value is copied once."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from fxmax.core.context import PendingWeight
 from fxmax.core.types import compute_dtype
 from fxmax.core.weights import Slot, Transform, Weights
 from fxmax.fx.torch_private import pytree
+from fxmax.lowering.observer import Observer
 
 
 class GraphWeights:
@@ -20,7 +21,7 @@ class GraphWeights:
 
     Args:
         bound_name: (a slot's name, the tensor that it is made of) → its name in the MAX module.
-        on_read: called with each new slot and its value.
+        observers: told of each new slot and its value.
     """
 
     def __init__(
@@ -29,11 +30,16 @@ class GraphWeights:
         graph: Graph,
         device: DeviceRef,
         bound_name: Callable[[str, torch.Tensor], str],
-        on_read: Callable[[Slot, TensorValue], None],
+        observers: Sequence[Observer],
     ) -> None:
         self._weights, self._graph, self._device = weights, graph, device
-        self._bound_name, self._on_read = bound_name, on_read
+        self._bound_name, self._observers = bound_name, observers
         self._values: dict[str, TensorValue] = {}
+
+    def pending(self, placeholders: Mapping[str, str]) -> dict[str, PendingWeight]:
+        """Placeholder → weight, not read yet, for each (placeholder, FQN)."""
+        specs = {name: self._weights.spec(fqn) for name, fqn in placeholders.items()}
+        return {name: PendingWeight(spec.fqn, spec.shape) for name, spec in specs.items()}
 
     def read(
         self, fqn: str, layout: str = "", transform: Transform | None = None, dtype: DType | None = None
@@ -46,7 +52,8 @@ class GraphWeights:
             slot = Slot(bound, spec, dtype or compute_dtype(spec.dtype, self._device), layout, transform)
             self._weights.slots[bound] = slot
             self._values[name] = self._value(slot)
-            self._on_read(slot, self._values[name])
+            for observer in self._observers:
+                observer.on_weight(slot, self._values[name])
         return self._values[name]
 
     def read_all(self, value: Any) -> Any:

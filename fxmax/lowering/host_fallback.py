@@ -6,7 +6,6 @@ says which ops did.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from max.graph import DeviceRef, TensorType, TensorValue, ops
@@ -35,9 +34,3 @@ def from_host(result: Any, out: Any) -> Any:
         return result
     moved = result.to(out.device)
     return moved if moved.dtype == out.dtype else ops.cast(moved, out.dtype)
-
-
-def note(targets: Counter[str]) -> str:
-    """A line for the report."""
-    named = ", ".join(f"{target} ({count})" if count > 1 else target for target, count in targets.items())
-    return f"on the host, for want of a kernel for the GPU: {named}"

@@ -17,7 +17,7 @@ class InplaceState:
     """Placeholders that the program writes to, as MAX buffers.
 
     Args:
-        writers: node → the placeholder that it may write in place: see `boundary.writers_of`.
+        writers: node → the placeholder that it may write in place: see `Boundary.writers`.
     """
 
     def __init__(self, writers: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from max.graph import DeviceRef, Graph, Module
 from fxmax.core.table import RuleTable
 from fxmax.core.weights import Weights
 from fxmax.frontend.capture import Captured
+from fxmax.lowering.boundary import Boundary
 from fxmax.report import Report
 from fxmax.runtime.signature import Signature
 
@@ -20,6 +21,7 @@ class LoweredGraph:
 
     graph: Graph
     weights: Weights
+    boundary: Boundary
     signature: Signature
     report: Report
     captured: Captured
@@ -43,6 +45,11 @@ class Shared:
     module: Module = field(default_factory=Module)
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
     graphs: int = 0  # so far
+
+    def add(self) -> int:
+        """Count one more graph; returns its position."""
+        self.graphs += 1
+        return self.graphs - 1
 
     def name(self, graph: str, name: str, value: torch.Tensor) -> str:
         """A weight's name in the module: its own, or prefixed where another tensor has that."""

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import torch
+from max.graph import DeviceRef, Graph
 
+from fxmax.core.mlir_access import counted
 from fxmax.core.table import Rule, stub
+from fxmax.core.types import WIDENED_ON_CPU
+from fxmax.core.weights import Weights
+from fxmax.frontend.capture import Captured
 from fxmax.fx import provenance
 from fxmax.fx.op_names import op_name
 from fxmax.fx.torch_private import OpOverload
 from fxmax.report import Fate, Gap, GapKind, NodeRecord, Report
+from fxmax.runtime.device import UNPROVEN
 
 
 class Recorder:
-    """Writes node records into `report`; `finish` adds the gaps."""
+    """Makes the report of one walk: the nodes as they come, the rest when it finishes."""
 
-    def __init__(self, report: Report) -> None:
-        self.report = report
+    def __init__(self, captured: Captured, device: DeviceRef) -> None:
+        self._report = Report(
+            captured.name,
+            str(device),
+            notes=list(captured.notes),
+            passes=captured.passes,
+            skipped=captured.skipped,
+        )
+        if not device.is_cpu():
+            self._report.notes.append(UNPROVEN)
+        self._on_cpu = device.is_cpu()
         self._gaps: dict[tuple[GapKind, str, str], list[torch.fx.Node]] = {}
+        self._hosted: Counter[str] = Counter()  # ops of a GPU's graph that run on the host
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no gap so far."""
+        return not self._gaps
 
     def fate(self, node: torch.fx.Node, fate: Fate, rule: Rule | None = None) -> None:
         """Record what became of `node`."""
@@ -29,7 +51,7 @@ class Recorder:
         original = provenance.original_op(node)
         if fate == "lowered" and original not in ("", str(node.target)):
             fate = "decomposed"
-        self.report.nodes.append(
+        self._report.nodes.append(
             NodeRecord(
                 name=node.name,
                 op=op_name(node.target),
@@ -48,22 +70,43 @@ class Recorder:
         self._gaps.setdefault((kind, op_name(node.target), detail), []).append(node)
         self.fate(node, "gap")
 
-    def finish(self) -> None:
-        """Put the gaps, each with all its nodes, into the report."""
-        for (kind, target, detail), nodes in self._gaps.items():
-            overload = nodes[0].target
-            is_op = kind == "missing" and isinstance(overload, OpOverload)
-            self.report.gaps.append(
-                Gap(
-                    kind=kind,
-                    target=target,
-                    nodes=tuple(n.name for n in nodes),
-                    path=provenance.module_path(nodes[0]),
-                    source=provenance.source(nodes[0]),
-                    detail=detail,
-                    stub=stub(overload) if is_op else "",  # type: ignore[arg-type]
-                )
-            )
+    def on_host(self, rule: Rule) -> None:
+        """Record that a node of a GPU's graph runs on the host."""
+        self._hosted[str(rule.target)] += 1
+
+    def finish(self, graph: Graph, weights: Weights) -> Report:
+        """The report, with the gaps, each with all its nodes, the weights, and the size of the MAX graph."""
+        report = self._report
+        report.gaps = [_gap(*cause, nodes) for cause, nodes in self._gaps.items()]
+        report.max_ops, report.distinct_max_ops = counted(graph)
+        report.bound, report.unused = weights.bound(), weights.unused()
+        slots = weights.slots.values()
+        report.layouts = {slot.spec.fqn: slot.layout for slot in slots if slot.layout}
+        narrow = sorted({str(slot.spec.dtype) for slot in slots if slot.spec.dtype in WIDENED_ON_CPU})
+        if narrow and self._on_cpu:
+            report.notes.append(f"{', '.join(narrow)} weights are computed in float32 on the CPU")
+        if self._hosted:
+            report.notes.append(_hosted_note(self._hosted))
+        return report
+
+
+def _gap(kind: GapKind, target: str, detail: str, nodes: list[torch.fx.Node]) -> Gap:
+    overload = nodes[0].target
+    is_op = kind == "missing" and isinstance(overload, OpOverload)
+    return Gap(
+        kind=kind,
+        target=target,
+        nodes=tuple(n.name for n in nodes),
+        path=provenance.module_path(nodes[0]),
+        source=provenance.source(nodes[0]),
+        detail=detail,
+        stub=stub(overload) if is_op else "",  # type: ignore[arg-type]
+    )
+
+
+def _hosted_note(targets: Counter[str]) -> str:
+    named = ", ".join(f"{target} ({count})" if count > 1 else target for target, count in targets.items())
+    return f"on the host, because the GPU has no kernel for it: {named}"
 
 
 def _short(rule: Rule) -> str:

@@ -1,47 +1,51 @@
-"""The loop: for each fx node look its rule up, bind its arguments by schema, call it, check it."""
+"""The walk: each fx node's rule is looked up, given its arguments by schema, called, and checked.
+
+A node that can't be lowered is a gap in the report, and a stand-in of torch's type takes its place: so one
+walk finds every gap.
+"""
 
 from __future__ import annotations
 
 import operator
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from max.graph import DeviceRef, Graph, TensorValue, ops
+from max.graph import DeviceRef, Graph, Module
+from torch.fx import Node
+from torch.fx.node import map_arg
 
-from fxmax.core.context import Context, PendingWeight
+from fxmax.core.context import Context
 from fxmax.core.kernel_calls import Packages
-from fxmax.core.mlir_access import counted
-from fxmax.core.table import Platform, Rule, parameter_name
+from fxmax.core.mlir_access import drop_unread_loads
+from fxmax.core.table import Platform, Rule, RuleTable, parameter_name
 from fxmax.core.typecheck import checked, expected_type
-from fxmax.core.types import WIDENED_ON_CPU, Symbols
-from fxmax.core.weights import Slot, Weights, collect
+from fxmax.core.types import Symbols
+from fxmax.core.weights import collect
 from fxmax.frontend.capture import Captured
 from fxmax.fx.op_names import why_no_rule
 from fxmax.fx.provenance import label
-from fxmax.fx.schema import bind
-from fxmax.fx.torch_private import OpOverload, pytree
-from fxmax.lowering import host_fallback as host
-from fxmax.lowering.boundary import Boundary, boundary_of
-from fxmax.lowering.broadcast_workaround import Settled
+from fxmax.fx.schema import arguments, bind
+from fxmax.fx.torch_private import OpOverload
+from fxmax.lowering.boundary import boundary_of
+from fxmax.lowering.broadcast_workaround import Broadcasts
+from fxmax.lowering.derived_sizes import solved_symbols
 from fxmax.lowering.graph_weights import GraphWeights
+from fxmax.lowering.host_fallback import HOST, from_host, to_host
 from fxmax.lowering.inplace_state import InplaceState
 from fxmax.lowering.lowered_graph import LoweredGraph, Shared
+from fxmax.lowering.observer import Observer
 from fxmax.lowering.recorder import Recorder
-from fxmax.report import GapKind, Report
-from fxmax.runtime import device as devices
+from fxmax.lowering.stand_in import BLOCKED, is_blocked, stand_in
+from fxmax.report import GapKind
 from fxmax.runtime.labels import labelled
 from fxmax.runtime.max_private import in_default_mlir_context
 from fxmax.support.signals import Declined, HostOnly, Mistyped
 
-
-class _Blocked:
-    """Stands for a value that MAX has no type for; the nodes it feeds are not tried."""
-
-
-BLOCKED = _Blocked()
+DATA_DECIDES = "MAX has no number that the data decides; use the tensor itself"
 
 
 @in_default_mlir_context
@@ -49,182 +53,180 @@ def lower(
     captured: Captured,
     shared: Shared | None = None,
     own_kernels: bool = True,
+    observers: Sequence[Observer] = (),
 ) -> LoweredGraph:
     """Walk every node of a captured program. Gaps go into the report; none ends the walk.
 
-    `own_kernels`: whether rules may call fxmax's kernels where MAX has an op of its own.
+    Args:
+        shared: what the graph has in common with those that it is compiled together with.
+        own_kernels: whether rules may call fxmax's kernels where MAX has an op of its own.
+        observers: told of every node, weight and value; what they ask for is returned as well.
     """
-    return Lowerer(captured, shared, own_kernels).lower()
-
-
-class Lowerer(torch.fx.Interpreter):
-    """Runs an exported graph with MAX graph values in place of tensors."""
-
-    def __init__(
-        self,
-        captured: Captured,
-        shared: Shared | None = None,
-        own_kernels: bool = True,
-    ) -> None:
-        super().__init__(captured.program.graph_module)
-        self.own_kernels = own_kernels
-        device = captured.options.device
-        self.captured, self.table, self.device = captured, captured.options.table, device
-        self.shared = shared
-        self.symbols = Symbols(captured.dim_names)
-        self.boundary: Boundary = boundary_of(captured.program, self.symbols, device)
-        self.weights: Weights = collect(captured.program)
-        self.weights.states = set(self.boundary.states)
-        self.settled = Settled() if captured.varying() else None
-        self.report = Report(
-            captured.name,
-            str(device),
-            notes=list(captured.notes),
-            passes=captured.passes,
-            skipped=captured.skipped,
+    start = time.perf_counter()
+    program, device, shared = captured.program, captured.options.device, shared or Shared(Module())
+    symbols = Symbols(captured.dim_names, solved_symbols(program))
+    boundary = boundary_of(program, symbols, device)
+    weights = collect(program)
+    weights.states = set(boundary.states.values())
+    recorder = Recorder(captured, device)
+    graph = Graph(
+        captured.name,
+        input_types=list(boundary.graph_inputs.values()),
+        kernel_library=Packages(),
+        module=shared.module,
+    )
+    position = shared.add()
+    with graph:
+        state = InplaceState(boundary.writers)
+        reader = GraphWeights(weights, graph, device, partial(shared.name, captured.name), observers)
+        inputs = boundary.enter(graph.inputs, state)
+        walk = Walk(
+            table=captured.options.table,
+            device=device,
+            symbols=symbols,
+            inputs={**inputs, **reader.pending(boundary.weights), **boundary.constants},
+            weights=reader,
+            state=state,
+            broadcasts=Broadcasts() if captured.varying() else None,
+            own_kernels=own_kernels,
+            recorder=recorder,
+            observers=observers,
         )
-        if not device.is_cpu():
-            self.report.notes.append(devices.UNPROVEN)
-        self.recorder = Recorder(self.report)
-        self.hosted: Counter[str] = Counter()  # ops of a GPU's graph that run on the host
-        self.node: torch.fx.Node
+        results = walk.run(program.graph)
+        extra = []
+        if recorder.ok:
+            extra = [output for observer in observers for output in observer.extra_outputs()]
+            returned = [*boundary.leave(results, state), *(value for _, value in extra)]
+            graph.output(*returned)
+            drop_unread_loads(graph)
+            for observer in observers:
+                observer.on_outputs(returned)
+    signature = replace(boundary.signature, outputs=boundary.signature.outputs + [spec for spec, _ in extra])
+    report = recorder.finish(graph, weights)
+    report.seconds |= {"capture": captured.seconds, "lower": time.perf_counter() - start}
+    return LoweredGraph(graph, weights, boundary, signature, report, captured, position)
 
-    def lower(self) -> LoweredGraph:
-        start = time.perf_counter()
-        position = 0
-        if self.shared:
-            position, self.shared.graphs = self.shared.graphs, self.shared.graphs + 1
-        self.max_graph = Graph(
-            self.captured.name,
-            input_types=list(self.boundary.graph_inputs.values()),
-            kernel_library=Packages(),
-            module=self.shared.module if self.shared else None,
-        )
-        self.read = GraphWeights(self.weights, self.max_graph, self.device, self._bound_name, self.on_weight)
-        self.state = InplaceState(self.boundary.in_place)
-        with self.max_graph:
-            self.values: dict[str, TensorValue] = self.boundary.enter(self.max_graph, self.state)
-            results = self.run()
-            self.recorder.finish()
-            if self.report.ok:
-                self.boundary.leave(self.max_graph, results, self.state)
-        self.report.max_ops, self.report.distinct_max_ops = counted(self.max_graph)
-        self._describe_weights()
-        if self.hosted:
-            self.report.notes.append(host.note(self.hosted))
-        self.report.seconds |= {"capture": self.captured.seconds, "lower": time.perf_counter() - start}
-        signature = self.boundary.signature
-        return LoweredGraph(self.max_graph, self.weights, signature, self.report, self.captured, position)
 
-    # -- one handler for each kind of fx node ---------------------------------------------------
+@dataclass
+class Walk:
+    """One pass over a program, in which MAX's values stand for torch's."""
 
-    def run_node(self, n: torch.fx.Node) -> Any:
-        self.node = n
-        with labelled(label(n)):
-            return super().run_node(n)
+    table: RuleTable
+    device: DeviceRef
+    symbols: Symbols
+    inputs: Mapping[str, Any]  # placeholder → its value, a constant, or a weight that no rule has read yet
+    weights: GraphWeights
+    state: InplaceState
+    broadcasts: Broadcasts | None  # where sizes vary
+    own_kernels: bool
+    recorder: Recorder
+    observers: Sequence[Observer]
 
-    def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
-        name = self.node.name
-        if name in self.values:
-            return self.values[name]
-        if name in self.boundary.weights:
-            spec = self.weights.spec(self.boundary.weights[name])
-            return PendingWeight(spec.fqn, spec.shape)
-        return self.boundary.constants.get(name)
+    def run(self, graph: torch.fx.Graph) -> Sequence[Any]:
+        """What the program returns: values, sizes and constants."""
+        values: dict[Node, Any] = {}
+        for node in graph.nodes:
+            for observer in self.observers:
+                observer.on_node(node)
+            args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+            with labelled(label(node)):
+                values[node] = self._value(node, args, kwargs)
+            for observer in self.observers:
+                observer.on_value(node, values[node])
+        return values[node]  # type: ignore[no-any-return]  # of the output, which comes last
 
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        return None  # a sub-graph of a higher-order op, which is the gap that gets reported
+    def _value(self, node: Node, args: Any, kwargs: Any) -> Any:
+        if node.op == "placeholder":
+            return self.inputs.get(node.name)
+        if node.op == "output":
+            return self.weights.read_all(args[0])
+        if node.op == "get_attr":
+            return None  # a sub-graph of a higher-order op, which is the gap that gets reported
+        if node.target is torch.ops.aten._local_scalar_dense.default:
+            return self._gap(node, "declined", DATA_DECIDES)
+        if node.target is operator.getitem or _is_size(node):
+            return self._structural(node, args)
+        if isinstance(node.target, OpOverload):
+            rule = self.table.lookup(node.target, self._platform(self.device))
+            if rule is not None:
+                return self._lowered(node, rule, bind(node.target, args, kwargs))
+        return self._without_rule(node, args)
 
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if target is operator.getitem:
-            return self._structural(lambda: BLOCKED if args[0] is BLOCKED else args[0][args[1]])
-        val = self.node.meta.get("val")
-        if target is torch.ops.aten._local_scalar_dense.default:
-            return self._gap("declined", "MAX has no number that the data decides; use the tensor itself")
-        if isinstance(val, (torch.SymInt, int)) and not isinstance(val, bool):
-            blocked = any(arg is BLOCKED for arg in args)
-            return self._structural(lambda: BLOCKED if blocked else self.symbols.dim(val))
-        rule = self._rule(target)
-        if rule is None:
-            return self._without_rule(target, args)
-        return self._apply(rule, args, kwargs)
-
-    def output(self, target: Any, args: Any, kwargs: Any) -> Any:
-        return self.read.read_all(args[0])
-
-    # -- one node -------------------------------------------------------------------------------
-
-    def _apply(self, rule: Rule, args: Any, kwargs: Any) -> Any:
-        bound = bind(rule.target, args, kwargs)
-        if any(leaf is BLOCKED for leaf in pytree.tree_leaves(bound)):
-            self.recorder.fate(self.node, "blocked")
-            return BLOCKED
+    def _structural(self, node: Node, args: Any) -> Any:
+        """One of several results, or a size: nothing that MAX computes."""
         try:
-            rule, result = self._call(rule, bound)
+            if is_blocked(args):
+                value = BLOCKED
+            elif node.target is operator.getitem:
+                value = args[0][args[1]]
+            else:
+                value = self.symbols.dim(node.meta["val"])
         except Declined as reason:
-            return self._gap("declined", str(reason))
-        except Mistyped as error:
-            return self._gap("mistyped", f"{error} (rule at {rule.where})")
-        except Exception as error:  # noqa: BLE001 - a rule's or MAX's failure is this node's gap
-            return self._gap("raised", f"{type(error).__name__}: {error} (rule at {rule.where})")
-        self.recorder.fate(self.node, "lowered", rule)
-        return result
+            return self._gap(node, "declined", str(reason))
+        self.recorder.fate(node, "structural")
+        return value
 
-    def _without_rule(self, target: Any, args: Any) -> Any:
-        if not isinstance(target, OpOverload) and any(x is BLOCKED for x in pytree.tree_leaves(args)):
-            self.recorder.fate(self.node, "blocked")  # a number computed from one that is a gap already
+    def _without_rule(self, node: Node, args: Any) -> Any:
+        target = node.target
+        if not isinstance(target, OpOverload) and is_blocked(args):
+            self.recorder.fate(node, "blocked")  # a number computed from one that is a gap already
             return BLOCKED
         try:
-            expected_type(self.node.meta.get("val"), self.symbols, self.device)
+            self._type(node, self.device)
         except Declined as reason:  # a rule for it could return nothing
-            return self._gap("declined", str(reason))
+            return self._gap(node, "declined", str(reason))
         others = self.table.rules_of(target) if isinstance(target, OpOverload) else ()
         why = f"its only rule is for a GPU, at {others[0].where}" if others else why_no_rule(target)
-        return self._gap("missing", why)
+        return self._gap(node, "missing", why)
 
-    def _rule(self, target: Any) -> Rule | None:
-        if not isinstance(target, OpOverload):
-            return None
-        return self.table.lookup(target, self._platform(self.device))
-
-    def _call(self, rule: Rule, bound: dict[str, Any]) -> tuple[Rule, Any]:
-        """(the rule that was taken, what it made)."""
-        out = expected_type(self.node.meta.get("val"), self.symbols, self.device)
-        if rule.platform == "cpu" and not self.device.is_cpu():
-            return rule, self._called_on_host(rule, bound, out)
+    def _lowered(self, node: Node, rule: Rule, bound: dict[str, Any]) -> Any:
+        """What the rule makes of the node, of the type that torch gives it."""
+        if is_blocked(bound):
+            self.recorder.fate(node, "blocked")
+            return BLOCKED
         try:
-            made = rule.fn(self._context(out, self.device), **self._arguments(rule, bound, out))
-        except HostOnly:
-            rule = self.table.lookup(rule.target, "cpu") or rule
-            return rule, self._called_on_host(rule, bound, out)
-        return rule, checked(made, out)
+            rule, value = self._call(node, rule, bound)
+        except Declined as reason:
+            return self._gap(node, "declined", str(reason))
+        except Mistyped as error:
+            return self._gap(node, "mistyped", f"{error} (rule at {rule.where})")
+        except Exception as error:  # noqa: BLE001 - a rule's or MAX's failure is this node's gap
+            return self._gap(node, "raised", f"{type(error).__name__}: {error} (rule at {rule.where})")
+        self.recorder.fate(node, "lowered", rule)
+        return value
 
-    def _called_on_host(self, rule: Rule, bound: dict[str, Any], out: Any) -> Any:
-        arguments = host.to_host(self.read.read_all(self._arguments(rule, bound, out)))
-        there = expected_type(self.node.meta.get("val"), self.symbols, host.HOST)
-        made = checked(rule.fn(self._context(there, host.HOST), **arguments), there)
-        self.hosted[str(rule.target)] += 1
-        return checked(host.from_host(made, out), out)
+    def _call(self, node: Node, rule: Rule, bound: dict[str, Any]) -> tuple[Rule, Any]:
+        """(the rule that was taken, what it made): on the graph's device, or else on the host's CPU."""
+        out = self._type(node, self.device)
+        if rule.platform != "cpu" or self.device.is_cpu():
+            try:
+                made = rule.fn(self._context(node, out, self.device), **self._arguments(rule, bound, out))
+                return rule, checked(made, out)
+            except HostOnly:
+                rule = self.table.lookup(rule.target, "cpu") or rule
+        there = self._type(node, HOST)
+        given = to_host(self.weights.read_all(self._arguments(rule, bound, out)))
+        made = checked(rule.fn(self._context(node, there, HOST), **given), there)
+        self.recorder.on_host(rule)
+        return rule, checked(from_host(made, out), out)
 
     def _arguments(self, rule: Rule, bound: dict[str, Any], out: Any) -> dict[str, Any]:
         """What the rule's function is called with."""
-        arguments = {
-            parameter_name(name): bound[name] if name in rule.prepack else self.read.read_all(bound[name])
+        given = {
+            parameter_name(name): bound[name] if name in rule.prepack else self.weights.read_all(bound[name])
             for name in rule.arguments
         }
-        return self.settled.arguments(arguments, out) if self.settled else arguments
+        return self.broadcasts.arguments(given, out) if self.broadcasts else given
 
-    def _context(self, out: Any, device: DeviceRef) -> Context:
-        target = self.node.target
-        assert isinstance(target, OpOverload)
+    def _context(self, node: Node, out: Any, device: DeviceRef) -> Context:
         return Context(
-            self.node,
+            node,
             out,
-            bind(target, self.node.args, self.node.kwargs),
+            arguments(node),
             device,
-            weights=self.read,
+            weights=self.weights,
             state=self.state,
-            broadcasts=self.settled,
+            broadcasts=self.broadcasts,
             platform=self._platform(device),
         )
 
@@ -234,41 +236,20 @@ class Lowerer(torch.fx.Interpreter):
             return "gpu"
         return "cpu" if self.own_kernels else None
 
-    def _structural(self, value: Callable[[], Any]) -> Any:
-        try:
-            result = value()
-        except Declined as reason:
-            return self._gap("declined", str(reason))
-        self.recorder.fate(self.node, "structural")
-        return result
+    def _type(self, node: Node, device: DeviceRef) -> Any:
+        """What torch says that the node is, as MAX's type."""
+        return expected_type(node.meta.get("val"), self.symbols, device)
 
-    def _gap(self, kind: GapKind, detail: str) -> Any:
+    def _gap(self, node: Node, kind: GapKind, detail: str) -> Any:
         """Record it, and go on with a value of the type that torch gives the node."""
-        self.recorder.gap(self.node, kind, detail)
+        self.recorder.gap(node, kind, detail)
         try:
-            return self._stand_in(expected_type(self.node.meta.get("val"), self.symbols, self.device))
+            return stand_in(self._type(node, self.device), self.device)
         except Declined:
             return BLOCKED
 
-    def _stand_in(self, expected: Any) -> Any:
-        if expected is None:
-            return BLOCKED
-        if isinstance(expected, list):
-            return [self._stand_in(e) for e in expected]
-        return ops.broadcast_to(ops.constant(0, expected.dtype, device=self.device), expected.shape)
 
-    # -- weights --------------------------------------------------------------------------------
-
-    def on_weight(self, slot: Slot, value: TensorValue) -> None:
-        """A weight was read, for the first time in its layout."""
-
-    def _bound_name(self, name: str, value: torch.Tensor) -> str:
-        return self.shared.name(self.captured.name, name, value) if self.shared else name
-
-    def _describe_weights(self) -> None:
-        report, slots = self.report, self.weights.slots.values()
-        report.bound, report.unused = self.weights.bound(), self.weights.unused()
-        report.layouts = {slot.spec.fqn: slot.layout for slot in slots if slot.layout}
-        narrow = sorted({str(slot.spec.dtype) for slot in slots if slot.spec.dtype in WIDENED_ON_CPU})
-        if narrow and self.device.is_cpu():
-            report.notes.append(f"{', '.join(narrow)} weights are computed in float32 on the CPU")
+def _is_size(node: Node) -> bool:
+    """Whether the node is a number that torch knows, or knows in terms of the inputs' sizes."""
+    val = node.meta.get("val")
+    return isinstance(val, (torch.SymInt, int)) and not isinstance(val, bool)

@@ -28,7 +28,7 @@ class Extractor:
     """Cuts nodes out of one program, whose sizes are all fixed.
 
     Args:
-        writers: node → the mutable placeholder that it writes in place (`Boundary.in_place`).
+        writers: node → the mutable placeholder that it writes in place (`Boundary.writers`).
     """
 
     def __init__(self, captured: Captured, writers: Mapping[str, str]) -> None:

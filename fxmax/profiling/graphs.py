@@ -10,14 +10,12 @@ from max.graph import Module
 from torch.export import ExportedProgram
 
 from fxmax.compiled import arguments_of
-from fxmax.core.types import Symbols
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.frontend.capture import Captured, capture
 from fxmax.fx.torch_private import OpOverload
 from fxmax.lowered import Lowered
 from fxmax.lowering import walk
-from fxmax.lowering.boundary import boundary_of
 from fxmax.lowering.lowered_graph import Shared
 from fxmax.profiling.extract import Extractor, is_view
 from fxmax.verification.reference import placeholders
@@ -41,7 +39,7 @@ class Graphs:
         self.shared = Shared(Module())
         self.held = weights
         whole = self._lower(captured)
-        extractor = Extractor(captured, boundary_of(program, Symbols(), captured.options.device).in_place)
+        extractor = Extractor(captured, whole.boundary.writers)
         self.kind = {n.name: _kind(n, extractor) for n in program.graph.nodes if _is_timed(n)}
         first: dict[str, torch.fx.Node] = {}
         for n in program.graph.nodes:

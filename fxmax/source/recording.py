@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,14 @@ from types import CodeType, FrameType
 from typing import Any
 
 import torch
-from max.graph import BufferType, Graph, TensorType, TensorValue, ops
+from max.graph import BufferType, TensorType, TensorValue, ops
 from max.graph.value import Value
 
 from fxmax.core.weights import Slot
 from fxmax.fx.provenance import module_path, source
 from fxmax.lowering.lowered_graph import LoweredGraph
-from fxmax.lowering.walk import Lowerer
+from fxmax.lowering.observer import Observer
+from fxmax.lowering.walk import lower
 from fxmax.report import Source
 from fxmax.runtime.max_private import in_default_mlir_context
 
@@ -58,40 +59,44 @@ class Recording:
     kernels: list[Path] = field(default_factory=list)  # packages of the custom ops that are called
 
 
-class _RecordingLowerer(Lowerer):
-    calls: list[Call]
+class _Notes(Observer):
+    """The node that calls are made for, the weights that are read, and what is returned."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.node: torch.fx.Node | None = None  # until the first, the graph's inputs are taken
+
+    def on_node(self, node: torch.fx.Node) -> None:
+        self.node = node
 
     def on_weight(self, slot: Slot, value: TensorValue) -> None:
-        self.calls.append(Call("", [], {}, value, self.node, slot))
+        self.recording.calls.append(Call("", [], {}, value, self.node, slot))
+
+    def on_outputs(self, values: Sequence[TensorValue]) -> None:
+        self.recording.outputs = list(values)
 
 
 @in_default_mlir_context
 def record(lowered: LoweredGraph) -> Recording:
     """The calls that build the graph of `lowered`."""
     recording = Recording(lowered)
-    lowerer = _RecordingLowerer(lowered.captured, own_kernels=False)
-    lowerer.calls = recording.calls
-    outputs: list[Any] = []
-    with _watched(recording.calls, lambda: getattr(lowerer, "node", None), outputs):
-        again = lowerer.lower()
-    kinds = lowerer.boundary.graph_inputs
+    notes = _Notes(recording)
+    with _watched(recording.calls, lambda: notes.node):
+        again = lower(lowered.captured, own_kernels=False, observers=[notes])
+    kinds = again.boundary.graph_inputs
     for (name, kind), value in zip(kinds.items(), again.graph.inputs, strict=True):
         recording.inputs.append((name, kind, value))
-    recording.outputs, recording.kernels = outputs, again.graph.kernel_libraries_paths
+    recording.kernels = again.graph.kernel_libraries_paths
     return recording
 
 
 @contextmanager
-def _watched(
-    calls: list[Call], node: Callable[[], torch.fx.Node | None], outputs: list[Any]
-) -> Iterator[None]:
-    known, end = _functions(), Graph.output.__code__
+def _watched(calls: list[Call], node: Callable[[], torch.fx.Node | None]) -> Iterator[None]:
+    known = _functions()
     open_call: list[tuple[FrameType, Call]] = []
 
     def hook(frame: FrameType, event: str, arg: Any) -> None:
-        if event == "call" and frame.f_code is end:
-            outputs.extend(frame.f_locals["outputs"])
-        elif event == "call" and not open_call and frame.f_code in known:
+        if event == "call" and not open_call and frame.f_code in known:
             name = _name(frame, known[frame.f_code])
             if name:
                 open_call.append((frame, _call(name, frame, node())))

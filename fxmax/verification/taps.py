@@ -12,9 +12,9 @@ from fxmax.compiled import Compiled
 from fxmax.frontend.capture import Captured
 from fxmax.fx.provenance import module_path
 from fxmax.lowered import Lowered
+from fxmax.lowering import walk
 from fxmax.lowering.lowered_graph import Shared
-from fxmax.lowering.walk import Lowerer
-from fxmax.runtime.max_private import in_default_mlir_context
+from fxmax.lowering.observer import Observer
 from fxmax.runtime.signature import OutputSpec
 
 
@@ -36,42 +36,33 @@ def _within(path: str, home: str) -> bool:
     return not home or path == home or path.startswith(f"{home}.")
 
 
-class TappedLowerer(Lowerer):
-    """The same walk as always; the tapped values follow the graph's own outputs."""
+class Taps(Observer):
+    """Keeps the values of some nodes, and has them follow the graph's own outputs.
 
-    def __init__(
-        self,
-        captured: Captured,
-        shared: Shared | None,
-        taps: Iterable[str],
-    ) -> None:
-        super().__init__(captured, shared)
-        wanted = set(taps)
-        self.taps = [n for n in captured.program.graph.nodes if n.name in wanted]
-        self.tapped: dict[str, Any] = dict.fromkeys(n.name for n in self.taps)
-        self.boundary.mutations += [None] * len(self.taps)
-        dtypes = [str(n.meta["val"].dtype).removeprefix("torch.") for n in self.taps]
-        self.boundary.signature.outputs += [OutputSpec("tensor", dtype) for dtype in dtypes]
+    Args:
+        names: of the nodes; the values come in the graph's order.
+    """
 
-    def run_node(self, n: torch.fx.Node) -> Any:
-        value = super().run_node(n)
-        if n.name in self.tapped:
-            self.tapped[n.name] = value
-        return value
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = frozenset(names)
+        self._tapped: list[tuple[OutputSpec, TensorValue]] = []
 
-    def output(self, target: Any, args: Any, kwargs: Any) -> Any:
-        results = super().output(target, args, kwargs)
-        return [*results, *(v if isinstance(v, TensorValue) else None for v in self.tapped.values())]
+    def on_value(self, node: torch.fx.Node, value: Any) -> None:
+        if node.name in self.names:
+            dtype = str(node.meta["val"].dtype).removeprefix("torch.")
+            self._tapped.append((OutputSpec("tensor", dtype), value))
+
+    def extra_outputs(self) -> list[tuple[OutputSpec, TensorValue]]:
+        return self._tapped
 
 
-@in_default_mlir_context
 def lower_tapped(
     captured: Captured,
     taps: Iterable[str],
     shared: Shared | None = None,
 ) -> Lowered:
-    """`lowering.lower`, with `taps` (node names) as further outputs, in the graph's order."""
-    return Lowered.of(TappedLowerer(captured, shared, taps).lower())
+    """`walk.lower`, with `taps` (node names) as further outputs, in the graph's order."""
+    return Lowered.of(walk.lower(captured, shared, observers=[Taps(taps)]))
 
 
 def run_tapped(compiled: Compiled, args: Any, kwargs: Any, taps: int) -> tuple[list[Any], list[Any]]:
