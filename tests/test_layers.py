@@ -16,12 +16,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fxmax", "whisper_port")
 MOST_FLAT_FILES = 10
-# Cuts that are on their way, for as long as they are: what closes a circle still.
-PENDING = {
-    ("fxmax.rules.lib.conv_as_matmul", "fxmax.rules.pad"),
-    ("fxmax.rules.lib.matmul_kernel", "fxmax.rules.reduce"),
-    ("fxmax.verification.verifier", "fxmax.verification.bisect"),
-}
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -51,7 +45,7 @@ def import_graph(package: str) -> networkx.DiGraph:
     for module, file in files.items():
         for source, name in imports(file):
             target = f"{source}.{name}" if f"{source}.{name}" in files else source
-            if target in files and target != module and (module, target) not in PENDING:
+            if target in files and target != module:
                 graph.add_edge(module, target)
     return graph
 

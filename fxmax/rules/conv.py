@@ -25,10 +25,10 @@ from fxmax.rules.fused_linear import ACTIVATIONS
 from fxmax.rules.lib.by_platform import by_platform
 from fxmax.rules.lib.conv_as_matmul import by_windows
 from fxmax.rules.lib.conv_kernel import Norm, Settings, by_kernel
+from fxmax.rules.lib.padding import padded
 from fxmax.rules.lib.sizes import has_zero, take
 from fxmax.rules.lib.values import static
 from fxmax.rules.norm import by_statistics
-from fxmax.rules.pad import padded
 from fxmax.support.signals import Declined
 
 aten = torch.ops.aten

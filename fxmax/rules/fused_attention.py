@@ -19,9 +19,9 @@ from fxmax.kernels.build import GEMM
 from fxmax.rules.attention import scaled_dot_product_attention
 from fxmax.rules.kv_cache import VECTOR
 from fxmax.rules.lib.matmul import matmul
+from fxmax.rules.lib.padding import padded
 from fxmax.rules.lib.sizes import has_zero, is_static, take
 from fxmax.rules.lib.values import cast
-from fxmax.rules.pad import padded
 
 FLASH_WIDTHS = (64, 128)  # of a head
 FLASH_ROWS = 128  # of a tile of queries, or a multiple

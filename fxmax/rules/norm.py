@@ -12,10 +12,10 @@ from max.graph import Dim, TensorValue, ops
 from fxmax.core.context import Context
 from fxmax.core.table import rule
 from fxmax.kernels.build import ROWS
+from fxmax.rules.lib.one_axis import keepdim
 from fxmax.rules.lib.promotion import broadcasting
 from fxmax.rules.lib.sizes import has_zero, product_of
 from fxmax.rules.lib.values import cast
-from fxmax.rules.reduce import keepdim
 
 aten = torch.ops.aten
 

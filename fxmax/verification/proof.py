@@ -22,11 +22,11 @@ from fxmax.errors import MismatchError
 from fxmax.fx.torch_private import pytree
 from fxmax.kernels.packing import INT8, INT8_QUADS
 from fxmax.report import Check
+from fxmax.verification.api import verify
 from fxmax.verification.comparison import Comparison, compare
 from fxmax.verification.eager import Eager, Outcome, Rounded, run_eager
 from fxmax.verification.result import Verification
 from fxmax.verification.trials import EXAMPLE, Trial, call_arguments, copied, trials
-from fxmax.verification.verifier import verify
 
 BUDGET = 60.0
 """Seconds, past which only the example is compared."""

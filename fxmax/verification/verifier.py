@@ -1,26 +1,21 @@
-"""`verify`: lower with taps, run MAX and torch on the same inputs, and compare node by node."""
+"""A graph lowered with taps: run it and torch on the same inputs, and compare node by node."""
 
 from __future__ import annotations
 
 import operator
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from typing_extensions import Unpack
 
 from fxmax.compiled import Compiled, compile_lowered
 from fxmax.core.types import TO_TORCH, compute_dtype
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
-from fxmax.frontend.capture import Captured, capture
-from fxmax.frontend.options import Options, WalkOptions, known
+from fxmax.frontend.capture import Captured
 from fxmax.fx.torch_private import pytree
-from fxmax.lowered import Lowered
-from fxmax.support.progress import Progress
 from fxmax.verification.distance import check_node, distance
 from fxmax.verification.reference import Walk, Walks, given_inputs, lifted, placeholders
 from fxmax.verification.result import Input, NodeCheck, Verification
@@ -29,79 +24,10 @@ from fxmax.verification.taps import lower_tapped, run_tapped, tappable
 Level = Literal["node", "module"]
 REFERENCES = {"float32": torch.float32, "float64": torch.float64}
 COMPILING = "MAX is compiling the graph with its taps; a first compile takes minutes, later ones seconds"
-UNWATCHED = "MAX is compiling the graph as it is lowered, without taps"
 HIDDEN = (
     "the graph is wrong only without taps, which keep MAX from fusing across the nodes they watch: "
     "bisect=True finds where"
 )
-
-
-def verify(
-    module: Any,
-    args: Any = (),
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    level: Level = "node",
-    reference: str = "float32",
-    bisect: bool = False,
-    dynamic_shapes: Any = None,
-    **options: Unpack[WalkOptions],
-) -> Verification:
-    """Find the first node at which MAX and torch differ by more than rounding explains.
-
-    Args:
-        module: an `nn.Module`, `GraphModule` or `ExportedProgram`, or a `Lowered` or `Compiled`
-            one, which is checked with the weights that it holds now against those that it was
-            lowered with (so a checkpoint swapped in later shows at the changed tensor).
-        args, kwargs: inputs, as the module takes them. For a module without known example inputs
-            they are also what it is traced with.
-        level: watch every `node`, or only where a value leaves a `module` (fewer taps, less memory).
-        reference: what torch computes in, `float32` or `float64`.
-        bisect: watch a few nodes at a time, and compile anew for each step: slower by far, and the
-            graph is fused almost as it is without taps. For a fault that hides while watched: the
-            outputs of the graph without taps are always compared too, and show that there is one.
-        dynamic_shapes, table, device, passes, dtype, quiet: as `fxmax.lower`'s. A `Lowered` or
-            `Compiled` one has all but `table` (default: the rules that it was lowered with) and
-            `quiet` already.
-
-    Returns:
-        A `Verification`; its `first_divergent` is None where there is none.
-
-    Raises:
-        CaptureError, LoweringError, WeightError, DeviceError, CompileError, OptionError: as
-            `fxmax.lower`.
-    """
-    _check(level, reference)
-    if isinstance(args, (torch.Tensor, np.ndarray)):
-        args = (args,)
-    known("verify", WalkOptions, options)
-    progress = Progress(options.get("quiet", False))
-    original: Weights | None = None
-    held: Weights | None = None
-    if isinstance(module, (Compiled, Lowered)):
-        lowered = module.lowered if isinstance(module, Compiled) else module
-        given = options if dynamic_shapes is None else {**options, "dynamic_shapes": dynamic_shapes}
-        anew = lowered.captured.options.again("verify", given, free=("table", "quiet"))
-        captured = replace(lowered.captured, options=anew)
-        original, held = lowered.weights, module.weights
-    else:
-        resolved = Options.resolve(**options)
-        with progress.stage("capture"):
-            captured = capture(module, args, kwargs, dynamic_shapes=dynamic_shapes, options=resolved)
-    if bisect:
-        from fxmax.verification.bisect import bisected
-
-        return bisected(captured, args, kwargs or {}, original, held, reference, progress)
-    verifier = Verifier(captured, level=level, original=original)
-    unwatched = Verifier(captured, taps=(), original=original)
-    with progress.stage("compile", COMPILING):
-        verifier.compile(held)
-    with progress.stage("compile unwatched", UNWATCHED):
-        verifier.unwatched = unwatched.compile(held)
-    with progress.stage("verify", f"torch {reference} and MAX, node by node"):
-        result = verifier(args, kwargs, reference=reference)
-    result.seconds |= progress.seconds
-    return result
 
 
 class Verifier:
@@ -146,7 +72,7 @@ class Verifier:
         Raises:
             InputError: they don't fit the signature.
         """
-        _check(self.level, reference)
+        check_options(self.level, reference)
         assert self.compiled is not None, "compile first"
         args, named = given_inputs(self.captured, args, kwargs)
         start = time.perf_counter()
@@ -297,7 +223,8 @@ def _feeding(n: torch.fx.Node) -> list[torch.fx.Node]:
     return n.args[0].all_input_nodes if n.target is operator.getitem else n.all_input_nodes  # type: ignore
 
 
-def _check(level: str, reference: str) -> None:
+def check_options(level: str, reference: str) -> None:
+    """Raise `FxmaxError` for a level or a reference that there is not."""
     if level not in ("node", "module"):
         raise FxmaxError(f"no level {level!r}; use node or module")
     if reference not in REFERENCES:

@@ -8,7 +8,7 @@ from max.graph import TensorValue, ops
 from tests.max_repros.repro import random, repro
 
 WORKAROUND = "fxmax/lowering/broadcast_workaround.py"
-ONE_AXIS = "fxmax/rules/reduce.py, one_axis"
+ONE_AXIS = "fxmax/rules/lib/one_axis.py, one_axis"
 X, M, C, R = random(2, 3, 4), random(3, 4), random(4), random(3)
 PIXEL, FILTER, SCALE = random(2, 1, 1, 32), random(1, 1, 32, 32), random(32)
 

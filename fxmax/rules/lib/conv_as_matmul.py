@@ -13,8 +13,8 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.rules.lib.matmul import matmul
+from fxmax.rules.lib.padding import padded
 from fxmax.rules.lib.sizes import take
-from fxmax.rules.pad import padded
 
 
 def by_windows(

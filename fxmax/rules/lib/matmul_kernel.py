@@ -10,10 +10,10 @@ from max.graph import TensorType, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.kernels.build import GEMM
+from fxmax.rules.lib.one_axis import keepdim
 from fxmax.rules.lib.promotion import broadcasting
 from fxmax.rules.lib.sizes import has_zero, product_of
 from fxmax.rules.lib.values import broadcast, broadcast_shape
-from fxmax.rules.reduce import keepdim
 
 
 def products(ctx: Context, a: TensorValue, b: TensorValue) -> TensorValue:
