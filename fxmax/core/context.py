@@ -145,7 +145,7 @@ class Context:
         """The mutable input that holds `value` at this point of the graph, if one does."""
         return self.state.buffer_of(value)
 
-    def settled(self, value: TensorValue) -> TensorValue:
+    def rebroadcastable(self, value: TensorValue) -> TensorValue:
         """A value that the rule made by broadcasting, fit to be broadcast again."""
         return self.broadcasts.value(value) if self.broadcasts else value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +38,48 @@ def counted(graph: Graph) -> tuple[int, int]:
     return len(kinds), len(set(kinds))
 
 
-def tensor_operands(op: Any) -> list[Any]:
-    """The operands of an op that are tensors, as MLIR values; of a block, the owner of inputs, none."""
+def tensor_operands(op: Any) -> list[TensorValue]:
+    """The operands of an op that are tensors; of a block, the owner of a graph's inputs, none."""
     # Operands of an op with any number of them are values themselves.
     values = (getattr(operand, "value", operand) for operand in getattr(op, "operands", ()))
-    return [v for v in values if isinstance(v.type, mo.TensorType)]
+    return [TensorValue.from_mlir(v) for v in values if isinstance(v.type, mo.TensorType)]
+
+
+def op_kind(op: Any) -> str:
+    """`Add` for the classes `mo.AddOp`, `rmo.AddOp` and `rmo.MoAddOp`."""
+    return type(op).__name__.removeprefix("Mo").removesuffix("Op")
+
+
+def comes_from(
+    value: TensorValue, look: Callable[[Any, TensorValue], bool | list[TensorValue]], too_deep: bool
+) -> bool:
+    """Whether `look` is True of an op that `value` was made by, or of one before that.
+
+    Args:
+        look: (op, its result) → True where this is one, False where nothing before it counts, else the
+            operands to go on with.
+        too_deep: the answer where there are more than `DEEP` ops to look at.
+    """
+    left, seen = [value], 0
+    while left:
+        result = left.pop()
+        seen += 1
+        if seen > DEEP:
+            return too_deep
+        before = look(mlir_value(result).owner, result)
+        if before is True:
+            return True
+        left += before or []
+    return False
 
 
 def is_broadcast(value: TensorValue) -> bool:
     """Whether a value is a broadcast, or made of one by ops that keep its shape."""
-    shape = mlir_value(value).type.shape
-    left, seen = [mlir_value(value)], 0
-    while left and seen < DEEP:
-        op = left.pop().owner
-        seen += 1
-        if isinstance(op, BROADCASTS):
-            return True
-        left += [v for v in tensor_operands(op) if v.type.shape == shape]
-    return False
+
+    def look(op: Any, result: TensorValue) -> bool | list[TensorValue]:
+        return isinstance(op, BROADCASTS) or [x for x in tensor_operands(op) if x.shape == value.shape]
+
+    return comes_from(value, look, too_deep=False)
 
 
 def _kind(op: Any) -> tuple[Any, ...]:

@@ -2,9 +2,12 @@
 
 An elementwise op of sizes that vary, with an operand that is broadcast, and its result broadcast again,
 as in ((n, k) + (k)) + (b, n, k): MAX fuses the inner broadcast and the outer one as views of each other,
-and all places read the inner one's first element. MAX also moves a broadcast that all operands share
+and all positions read the inner one's first element. MAX also moves a broadcast that all operands share
 behind the op, which makes an outer one. Where no size varies, or nothing but sizes of 1 and fixed ones is
 broadcast first, it is right. It was seen on the CPU and on a GPU (an H200).
+
+`tests/max_repros/broadcasts.py` shows it on `max.graph` alone and fails once MAX is mended: then this file
+goes, with `Context.rebroadcastable`, and its rows in docs/max-workarounds.md, which say where it is reported.
 """
 
 from __future__ import annotations
@@ -15,18 +18,28 @@ from typing import Any
 from max.graph import Dim, StaticDim, TensorType, TensorValue
 
 from fxmax.core import kernel_calls
-from fxmax.core.mlir_access import BROADCASTS, DEEP, tensor_operands
+from fxmax.core.mlir_access import BROADCASTS, comes_from, op_kind, tensor_operands
 from fxmax.fx.torch_private import pytree
 from fxmax.kernels.build import BUFFERS
-from fxmax.runtime.max_private import mlir_value
 
 # Arguments that a rule broadcasts to another shape than its result's.
 MASKS = frozenset({"attn_mask", "indices"})
-# In the names of ops that write memory, or have no operand that could be broadcast.
-SETTLING = (
-    "arg", "concat", "constant", "conv", "cum", "custom", "gather", "load", "matmul", "pool", "range",
-    "reduce", "scatter", "shapetotensor", "softmax", "topk",
-)  # fmt: skip
+# Ops (see `op_kind`) that write memory, or have no operand that could be broadcast. `rmo.concat` is not among
+# them: it has no class of its own, and what is joined is looked through.
+REDUCTIONS = ("Add", "ArgMax", "ArgMin", "Max", "Mean", "Min", "Mul", "ReduceMinAndMax")
+NORMS = ("GroupNorm", "LayerNorm", "Logsoftmax", "RmsNorm", "Softmax")
+SCATTERS = tuple(f"{nd}{fn}" for nd in ("", "Nd") for fn in ("", "Add", "Max", "Min", "Mul"))
+STORED = frozenset(
+    {
+        *("Constant", "ConstantExternal", "ConstantScalar", "MutableLoad", "Range", "ShapeToTensor"),
+        *("Custom", "Cumsum", "Gather", "GatherNd", "PadConstant", "ArgNonzero", "TopK"),
+        *("BatchMatmul", "Matmul", "Conv", "ConvTranspose"),
+        *("AvgPool", "AvgPoolCeilModeTrue", "MaxPool", "MaxPoolCeilModeTrue"),
+        *(f"Reduce{name}" for name in (*REDUCTIONS, *NORMS)),
+        *(f"Scatter{name}" for name in SCATTERS),
+    }
+)
+RESHAPES = frozenset({"Reshape", "StaticReshape"})
 
 
 class Broadcasts:
@@ -76,49 +89,29 @@ def _wider(shape: Sequence[Dim], result: Sequence[Dim]) -> bool:
     return [d for d in shape if d != 1] != [d for d in result if d != 1]
 
 
-def _name(op: Any) -> str:
-    return type(op).__name__.lower()
-
-
-def _is_settling(op: Any) -> bool:
-    return any(word in _name(op) for word in SETTLING)
-
-
-def _operands(op: Any) -> list[TensorValue]:
-    return [TensorValue.from_mlir(v) for v in tensor_operands(op)]
-
-
 def _grows(value: TensorValue) -> bool:
     """Whether MAX may fuse, into what reads `value`, a broadcast of something whose sizes vary."""
-    left, seen = [value], 0
-    while left:
-        v = left.pop()
-        op, seen = mlir_value(v).owner, seen + 1
-        if seen > DEEP:
-            return True
-        if _is_settling(op):
-            continue
-        sources = [x for x in _operands(op) if _varies(x)]
-        if isinstance(op, BROADCASTS) and sources:
-            return True
-        if "reshape" not in _name(op) and any(_wider(x.shape, v.shape) for x in sources):
-            return True
-        left += sources
-    return False
+
+    def look(op: Any, result: TensorValue) -> bool | list[TensorValue]:
+        if op_kind(op) in STORED:
+            return False
+        sources = [x for x in tensor_operands(op) if _varies(x)]
+        if isinstance(op, BROADCASTS):
+            return bool(sources)
+        wider = op_kind(op) not in RESHAPES and any(_wider(x.shape, result.shape) for x in sources)
+        return wider or sources
+
+    return comes_from(value, look, too_deep=True)
 
 
 def _is_spread(value: TensorValue) -> bool:
     """Whether a value is a broadcast, or made by ops all of whose operands are."""
-    left, seen = [value], 0
-    while left:
-        v = left.pop()
-        op, seen = mlir_value(v).owner, seen + 1
-        if isinstance(op, BROADCASTS) or seen > DEEP:
-            continue
-        if _is_settling(op):
+
+    def is_whole(op: Any, result: TensorValue) -> bool | list[TensorValue]:
+        if isinstance(op, BROADCASTS):
             return False
-        alike = [x for x in _operands(op) if x.shape.rank == v.shape.rank and not _wider(x.shape, v.shape)]
-        if not alike:
-            return False
-        left += alike
-    return True
+        rank, shape = result.rank, result.shape
+        alike = [x for x in tensor_operands(op) if x.rank == rank and not _wider(x.shape, shape)]
+        return True if op_kind(op) in STORED or not alike else alike
+
+    return not comes_from(value, is_whole, too_deep=False)

@@ -111,5 +111,5 @@ def as_strided(
     rank = len(size)
     places = ctx.constant(0, DType.int64) + (0 if storage_offset is None else size_value(ctx, storage_offset))
     for at, (count, apart) in enumerate(zip(ctx.out.shape, stride, strict=True)):
-        places = ctx.settled(places) + along(positions(ctx, count) * size_value(ctx, apart), at, rank)
+        places = ctx.rebroadcastable(places) + along(positions(ctx, count) * size_value(ctx, apart), at, rank)
     return ops.gather(flat, places, 0)
