@@ -6,7 +6,6 @@ computed in float32, as MAX computes them on a CPU, and all else in its own dtyp
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +13,17 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx import Node
 
 import fxmax.fx.custom_ops  # noqa: F401 - defines fxmax.linear
 from fxmax.core.types import WIDENED_ON_CPU
-from fxmax.fx.schema import bind
-from fxmax.fx.torch_private import OpOverload, pytree
 from fxmax.kernels.packing import GROUP, rounded, scales
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.reference import placeholders
-from fxmax.verification.tolerances.derive import tolerance
+from fxmax.verification.torch_walk import Arguments, Rounding, TorchWalk
 
 LINEAR = torch.ops.fxmax.linear.default
+REFUSES = torch.ops.aten._assert_scalar.default
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,19 @@ class Outcome:
     buffers: dict[str, torch.Tensor]
 
 
-class Eager(torch.fx.Interpreter):
-    """Runs an exported graph with 16-bit floats widened to float32, on the CPU.
+class Eager(TorchWalk):
+    """torch's own run, with 16-bit floats widened to float32; inputs that the program refuses are refused.
 
-    `int8` names the placeholders of weights that `fxmax.linear` reads as int8, and whether its input is
-    rounded too: what is compared with is then the module with these roundings, which are no error of MAX.
+    Args:
+        int8: placeholders of weights that `fxmax.linear` reads as int8 → whether its input is rounded too:
+            what is compared with is then the module with these roundings, which are no error of MAX.
     """
 
     def __init__(self, program: ExportedProgram, int8: Mapping[str, bool] | None = None) -> None:
-        super().__init__(program.graph_module)
+        super().__init__(program, _widened_dtype, [check for check in CHECKS if check != REFUSES])
         self.int8 = int8 or {}
 
-    def run_node(self, n: torch.fx.Node) -> Any:
+    def run_node(self, n: Node) -> Any:
         name = getattr(n.args[1], "name", "") if n.target is LINEAR else ""
         if name not in self.int8:
             return super().run_node(n)
@@ -55,17 +55,12 @@ class Eager(torch.fx.Interpreter):
         weight = rounded(weight).float() * scales(weight).unsqueeze(1)
         return LINEAR(rounded_rows(x) if self.int8[name] else x, weight, *rest, **kwargs)
 
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if target in CHECKS and target is not torch.ops.aten._assert_scalar.default:
-            return None
-        args, kwargs = pytree.tree_map(_widened_option, (args, kwargs))
-        return super().call_function(target, args, kwargs)
-
 
 class Rounded(Eager):
     """The same with every float moved at random within its op's tolerance.
 
-    `roundoff` gives the unit roundoff of what MAX computes a torch dtype in.
+    Args:
+        roundoff: a torch dtype → the unit roundoff of what MAX computes it in.
     """
 
     def __init__(
@@ -75,34 +70,22 @@ class Rounded(Eager):
         int8: Mapping[str, bool] | None = None,
     ) -> None:
         super().__init__(program, int8)
-        self.roundoff = roundoff
-        self.generator = torch.Generator().manual_seed(0)
-        self._bound: dict[str, tuple[Any, Any]] = {}  # of ops with several results
+        self._rounding = Rounding(
+            self, lambda n, value: roundoff(n.meta["val"].dtype) + torch.finfo(value.dtype).eps / 2
+        )
+        self._given: dict[str, Arguments] = {}  # of nodes with several results
 
-    def run_node(self, n: torch.fx.Node) -> Any:
+    def run_node(self, n: Node) -> Any:
         value = super().run_node(n)
         if n.op != "call_function":
             return value
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        args, kwargs = pytree.tree_map(_widened_option, (args, kwargs))
         if not isinstance(value, torch.Tensor):
-            self._bound[n.name] = (args, kwargs)
+            self._given[n.name] = self.fetch_args_kwargs_from_env(n)
             return value
-        target, index = n.target, 0
-        if target is operator.getitem:
-            origin: Any = n.args[0]
-            target, index = origin.target, n.args[1]  # type: ignore[assignment]
-            args, kwargs = self._bound.get(origin.name, ((), {}))
-        if not isinstance(target, OpOverload) or not value.is_floating_point():
-            return value
-        u = self.roundoff(n.meta["val"].dtype) + torch.finfo(value.dtype).eps / 2
-        return self._moved(value, tolerance(target, bind(target, args, kwargs), value, u, index))
+        return self._rounding.moved(value, self._rounding.tolerance(n, value, self._arguments))
 
-    def _moved(self, value: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-        if not bool(allowed.any()):
-            return value
-        noise = torch.rand(value.shape, generator=self.generator, dtype=torch.float64) * 2 - 1
-        return value + torch.nan_to_num(noise * allowed, posinf=0.0, neginf=0.0).to(value.dtype)
+    def _arguments(self, n: Node) -> Arguments:
+        return self._given[n.name] if n.name in self._given else self.fetch_args_kwargs_from_env(n)
 
 
 def rounded_rows(x: torch.Tensor) -> torch.Tensor:
@@ -114,10 +97,8 @@ def rounded_rows(x: torch.Tensor) -> torch.Tensor:
     return ((groups / unit).round() * unit).flatten(-2)[..., :k]
 
 
-def _widened_option(value: Any) -> Any:
-    if isinstance(value, torch.dtype):
-        return torch.float32 if value in WIDENED_ON_CPU else value
-    return torch.device("cpu") if isinstance(value, torch.device) else value
+def _widened_dtype(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype in WIDENED_ON_CPU else dtype
 
 
 def widened(value: Any) -> Any:

@@ -19,10 +19,8 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind
 
 from fxmax.frontend.capture import Captured
-from fxmax.fx.schema import bind
-from fxmax.fx.torch_private import OpOverload, pytree
-from fxmax.passes.drop_asserts import CHECKS
-from fxmax.verification.tolerances.derive import tolerance
+from fxmax.fx.torch_private import pytree
+from fxmax.verification.torch_walk import Arguments, Rounding, TorchWalk
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -34,23 +32,9 @@ def lifted(value: Any, dtype: torch.dtype | None) -> Any:
     return value.detach() if isinstance(value, torch.Tensor) else value
 
 
-class Walk(torch.fx.Interpreter):
-    """Runs an exported graph with every float as `dtype`, on the CPU."""
-
-    def __init__(self, program: ExportedProgram, dtype: torch.dtype) -> None:
-        super().__init__(program.graph_module)
-        self.dtype = dtype
-
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if target in CHECKS:
-            return None
-        args, kwargs = pytree.tree_map(self._at_dtype, (args, kwargs))
-        return super().call_function(target, args, kwargs)
-
-    def _at_dtype(self, value: Any) -> Any:
-        if isinstance(value, torch.dtype) and value in FLOATS:
-            return self.dtype
-        return torch.device("cpu") if isinstance(value, torch.device) else value
+def reference_walk(program: ExportedProgram, dtype: torch.dtype) -> TorchWalk:
+    """torch's run with every float as `dtype`."""
+    return TorchWalk(program, lambda given: dtype if given in FLOATS else given)
 
 
 def placeholders(
@@ -113,10 +97,9 @@ class Walks:
         dtype: torch.dtype,
         roundoff: float,
     ) -> None:
-        self.program, self.inputs, self.seen = program, inputs, seen
-        self.roundoff = roundoff
-        self.walk = Walk(program, dtype)
-        self.generator = torch.Generator().manual_seed(0)
+        self.program, self.inputs, self.seen, self.dtype = program, inputs, seen, dtype
+        self._walk = reference_walk(program, dtype)
+        self._rounding = Rounding(self._walk, lambda node, value: roundoff)
         self._latest: tuple[Any, Any, Any] = (None, None, None)  # key, value, what keeps the ids true
 
     def steps(self) -> Iterator[Step]:
@@ -145,43 +128,32 @@ class Walks:
             for env, value in zip(envs[1:], (replay, rounded, drift), strict=True):
                 env[n.name] = value
             return
-        allowed = self._tolerance(n, envs[1], replay)
-        noisy = self._moved(rounded, allowed)
+        allowed = self._rounding.tolerance(n, replay, lambda origin: _arguments(origin, envs[1]))
+        noisy = self._rounding.moved(rounded, allowed)
         envs[2][n.name] = noisy
         if n.name not in self.seen:
-            envs[1][n.name], envs[3][n.name] = replay, self._moved(drift, allowed)
+            envs[1][n.name], envs[3][n.name] = replay, self._rounding.moved(drift, allowed)
             return
         if drift is not replay:
             since = torch.nan_to_num((drift.double() - replay.double()).abs(), nan=0.0, posinf=0.0)
             allowed = allowed + 3 * since + 3 * since.mean()
         expected = (noisy.double() - reference.double()).abs()
         yield Step(n, reference, replay, allowed, expected)
-        envs[1][n.name] = envs[3][n.name] = lifted(self.seen[n.name], self.walk.dtype)
+        envs[1][n.name] = envs[3][n.name] = lifted(self.seen[n.name], self.dtype)
 
     def _value(self, n: torch.fx.Node, env: dict[str, Any]) -> Any:
-        args = torch.fx.node.map_arg((n.args, n.kwargs), lambda used: env[used.name])
+        args = _arguments(n, env)
         # Drift and replay are one value where nothing was skipped: torch's op is run once for both.
         leaves = pytree.tree_leaves(args)
         key = (n.name, [id(x) if isinstance(x, torch.Tensor) else x for x in leaves])
         if self._latest[0] != key:
-            self._latest = (key, self.walk.call_function(n.target, *args), leaves)
+            self._latest = (key, self._walk.call_function(n.target, *args), leaves)
         return self._latest[1]
 
-    def _tolerance(self, n: torch.fx.Node, env: dict[str, Any], result: torch.Tensor) -> torch.Tensor:
-        origin, index = n, 0
-        if n.target is operator.getitem:
-            origin, index = n.args[0], n.args[1]  # type: ignore[assignment]
-        if not isinstance(origin.target, OpOverload):
-            return torch.zeros((), dtype=torch.float64)
-        args = torch.fx.node.map_arg((origin.args, origin.kwargs), lambda used: env[used.name])
-        args, kwargs = pytree.tree_map(self.walk._at_dtype, args)
-        return tolerance(origin.target, bind(origin.target, args, kwargs), result, self.roundoff, index)
 
-    def _moved(self, value: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-        if not value.is_floating_point() or not bool(allowed.any()):
-            return value
-        noise = torch.rand(value.shape, generator=self.generator, dtype=torch.float64) * 2 - 1
-        return value + torch.nan_to_num(noise * allowed, posinf=0.0, neginf=0.0).to(value.dtype)
+def _arguments(n: torch.fx.Node, env: Mapping[str, Any]) -> Arguments:
+    args, kwargs = torch.fx.node.map_arg((n.args, n.kwargs), lambda used: env[used.name])
+    return args, kwargs
 
 
 def _needs(n: torch.fx.Node) -> list[torch.fx.Node]:

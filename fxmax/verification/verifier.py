@@ -17,7 +17,7 @@ from fxmax.errors import FxmaxError, LoweringError
 from fxmax.frontend.capture import Captured
 from fxmax.fx.torch_private import pytree
 from fxmax.verification.distance import check_node, distance
-from fxmax.verification.reference import Walk, Walks, given_inputs, lifted, placeholders
+from fxmax.verification.reference import Walks, given_inputs, lifted, placeholders, reference_walk
 from fxmax.verification.result import Input, NodeCheck, Verification
 from fxmax.verification.taps import lower_tapped, run_tapped, tappable
 
@@ -142,7 +142,7 @@ class Verifier:
         exported = self.captured.exported or self.captured.program
         inputs = placeholders(exported, self.original.by_fqn(), leaves, dtype)
         with torch.no_grad():
-            flat = list(Walk(exported, dtype).run(*inputs))
+            flat = list(reference_walk(exported, dtype).run(*inputs))
         return flat[len(flat) - count :]  # mutations come first
 
     def _ends(

@@ -16,7 +16,7 @@ from fxmax.frontend.capture import capture
 from fxmax.frontend.options import Options
 from fxmax.profiling import Profile
 from fxmax.profiling.graphs import Graphs
-from fxmax.verification.reference import Walk, given_inputs, placeholders
+from fxmax.verification.reference import given_inputs, placeholders, reference_walk
 
 
 class Block(nn.Module):
@@ -77,7 +77,7 @@ def test_what_is_timed_is_the_node(model: Model, profile: Profile) -> None:
     for name in graphs.measured.values():
         program, one, inputs = graphs.lowered[name].captured.program, compiled[name], graphs.inputs[name]
         weights = graphs.lowered[name].weights.by_fqn()
-        wanted = Walk(program, torch.float32).run(*placeholders(program, weights, inputs))
+        wanted = reference_walk(program, torch.float32).run(*placeholders(program, weights, inputs))
         results = list(one(*inputs))
         signature = program.graph_signature
         written = dict(zip(signature.user_inputs, inputs, strict=True))  # in place

@@ -1,0 +1,86 @@
+"""An exported graph run by torch on the CPU, and what rounding may do to each of its values."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from fxmax.fx.schema import bind
+from fxmax.fx.torch_private import OpOverload, pytree
+from fxmax.passes.drop_asserts import CHECKS
+from fxmax.verification.tolerances.derive import tolerance
+
+Arguments = tuple[Any, Any]  # args, kwargs
+
+
+class TorchWalk(torch.fx.Interpreter):
+    """Runs an exported graph on the CPU, whatever device and dtypes it was traced with.
+
+    Args:
+        dtype: a dtype that the program asks for → the one that it gets.
+        skipped: checks that are left out, of those that were traced.
+    """
+
+    def __init__(
+        self,
+        program: ExportedProgram,
+        dtype: Callable[[torch.dtype], torch.dtype],
+        skipped: Collection[OpOverload] = CHECKS,
+    ) -> None:
+        super().__init__(program.graph_module)
+        self._dtype, self._skipped = dtype, skipped
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target in self._skipped:
+            return None
+        args, kwargs = self.on_cpu((args, kwargs))
+        return super().call_function(target, args, kwargs)
+
+    def on_cpu(self, arguments: Arguments) -> Arguments:
+        """The same arguments with the dtypes and the device of this walk."""
+        return pytree.tree_map(self._option, arguments)  # type: ignore[no-any-return]
+
+    def _option(self, value: Any) -> Any:
+        if isinstance(value, torch.dtype):
+            return self._dtype(value)
+        return torch.device("cpu") if isinstance(value, torch.device) else value
+
+
+class Rounding:
+    """How far rounding may carry a node's result, by its op's tolerance; and samples of it.
+
+    Args:
+        walk: the walk that the results are of.
+        roundoff: (a node, its result) → the unit roundoff that it is computed with.
+    """
+
+    def __init__(self, walk: TorchWalk, roundoff: Callable[[Node, torch.Tensor], float]) -> None:
+        self._walk, self._roundoff = walk, roundoff
+        self._generator = torch.Generator().manual_seed(0)
+
+    def tolerance(self, node: Node, result: torch.Tensor, given: Callable[[Node], Arguments]) -> torch.Tensor:
+        """How far each element of `result` may be off.
+
+        Args:
+            given: the node, or the node of several results that it is one of → the values it was called with.
+        """
+        origin, index = node, 0
+        if node.target is operator.getitem:
+            origin, index = node.args  # type: ignore[assignment]
+        if not isinstance(origin.target, OpOverload) or not result.is_floating_point():
+            return torch.zeros((), dtype=torch.float64)
+        args, kwargs = self._walk.on_cpu(given(origin))
+        bound = bind(origin.target, args, kwargs)
+        return tolerance(origin.target, bound, result, self._roundoff(node, result), index)
+
+    def moved(self, value: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+        """`value` with each element moved at random within `allowed`."""
+        if not value.is_floating_point() or not bool(allowed.any()):
+            return value
+        noise = torch.rand(value.shape, generator=self._generator, dtype=torch.float64) * 2 - 1
+        return value + torch.nan_to_num(noise * allowed, posinf=0.0, neginf=0.0).to(value.dtype)
