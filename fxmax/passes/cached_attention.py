@@ -20,7 +20,7 @@ CASTS = (aten.to.dtype, aten._to_copy.default)
 VIEWS = (aten.view.default, aten.reshape.default)
 
 
-class Held(NamedTuple):
+class CacheRead(NamedTuple):
     """Keys or values (batch, heads, seq, dim): int8 and scales (…, seq, 1), or the first `keys` positions.
 
     `taken` are the nodes that the attention then does without.
@@ -53,7 +53,7 @@ def cached_attention(r: Rewriter) -> None:
 
 def _read_in_place(r: Rewriter, node: Node) -> Node | None:
     given = arguments(node)
-    key, value = _held(given["key"]), _held(given["value"])
+    key, value = _cache_read(given["key"]), _cache_read(given["value"])
     if key is None and value is None:
         return None
     a = plain(node)
@@ -71,7 +71,7 @@ def _read_in_place(r: Rewriter, node: Node) -> Node | None:
     return emit(node, fused.cached_attention.default, args, node)
 
 
-def _held(x: Any) -> Held | None:
+def _cache_read(x: Any) -> CacheRead | None:
     if not isinstance(x, Node) or rank(x) != 4:
         return None
     if x.target == aten.mul.Tensor:
@@ -80,18 +80,18 @@ def _held(x: Any) -> Held | None:
         a = arguments(x)
         first = a["dim"] % 4 == 2 and a["start"] in (None, 0) and a["step"] == 1
         if first and _text(a["end"]) == sizes(x)[2]:  # not past the end, nor counted from it
-            return Held(a["self"], (x,), keys=a["end"])
+            return CacheRead(a["self"], (x,), keys=a["end"])
     return None
 
 
-def _dequantized(product: Node, cast: Any, scales: Any) -> Held | None:
+def _dequantized(product: Node, cast: Any, scales: Any) -> CacheRead | None:
     if not (isinstance(cast, Node) and isinstance(scales, Node) and cast.target in CASTS):
         return None
     values = cast.args[0]
     if not isinstance(values, Node) or values.meta["val"].dtype != torch.int8:
         return None
     a_row = scales.meta["val"].dtype == torch.float32 and sizes(scales) == [*sizes(values)[:3], "1"]
-    return Held(values, (product, cast), scales) if a_row else None
+    return CacheRead(values, (product, cast), scales) if a_row else None
 
 
 def _before_flatten(r: Rewriter, x: Node) -> Node:

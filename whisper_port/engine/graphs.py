@@ -11,7 +11,7 @@ from whisper.model import Whisper
 import fxmax
 from fxmax.runtime.target import has_int8_dot
 from whisper_port.engine.engine import cache_shape
-from whisper_port.modules.decoder import CrossKeysValues, Held, Prefill, Step, slots
+from whisper_port.modules.decoder import CrossCache, CrossKeysValues, Prefill, Step, slots
 from whisper_port.modules.encoder import Float32Ends
 
 
@@ -31,7 +31,7 @@ def compile_graphs(
 def jobs(model: Whisper, int8: bool = False) -> Mapping[str, fxmax.Job]:
     """`encoder`, `cross`, `prefill` and `step`, with their example inputs and dynamic sizes.
 
-    With `int8` the cross-attention's keys and values are: see `decoder.Held`. A model in 16 bits has
+    With `int8` the cross-attention's keys and values are: see `decoder.CrossCache`. A model in 16 bits has
     caches, keys and values in 16 bits; mels, features, logits and scores are float32 all the same.
     """
     dims, decoder = model.dims, model.decoder
@@ -46,7 +46,7 @@ def jobs(model: Whisper, int8: bool = False) -> Mapping[str, fxmax.Job]:
     mel = torch.zeros(2, dims.n_mels, 2 * dims.n_audio_ctx)
     features = torch.zeros(2, dims.n_audio_ctx, dims.n_audio_state)
     places = [torch.zeros(2, heads, dims.n_audio_ctx, width, dtype=dtype) for _ in range(pairs)]
-    cross = [tensor for x in places for tensor in Held.of(x, int8).tensors()]
+    cross = [tensor for x in places for tensor in CrossCache.of(x, int8).tensors()]
     cache = [torch.zeros(2, 3, heads, slots(decoder), width, dtype=dtype) for _ in range(pairs)]
     tokens, at = torch.zeros(2, 3, 5, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
     batch, rows = {0: audio}, {0: audio, 1: group}

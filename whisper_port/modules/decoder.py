@@ -66,7 +66,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Held:
+class CrossCache:
     """One layer's cross-attention keys or values, (audio, heads, places, width), as they are kept.
 
     They are read whole for every token. In int8, with a scale for each place of a head, that is a
@@ -77,7 +77,7 @@ class Held:
     scales: Tensor | None = None
 
     @classmethod
-    def of(cls, x: Tensor, int8: bool) -> Held:
+    def of(cls, x: Tensor, int8: bool) -> CrossCache:
         if not int8:
             return cls(x)
         scales = x.abs().amax(-1, keepdim=True).clamp_min(1e-20) / 127
@@ -92,20 +92,20 @@ class Held:
     def heads(self, heads: Tensor) -> Tensor:
         """(audio, some heads, places, width)."""
         scales = None if self.scales is None else self.scales.index_select(1, heads)
-        return Held(self.values.index_select(1, heads), scales).floats()
+        return CrossCache(self.values.index_select(1, heads), scales).floats()
 
 
-def held(cross: Sequence[Tensor], layers: int) -> list[tuple[Held, Held]]:
+def cross_caches(cross: Sequence[Tensor], layers: int) -> list[tuple[CrossCache, CrossCache]]:
     """Each layer's keys and values, from what `CrossKeysValues` returned."""
     each = len(cross) // (2 * layers)  # tensors for one
-    parts = [Held(*cross[i : i + each]) for i in range(0, len(cross), each)]
+    parts = [CrossCache(*cross[i : i + each]) for i in range(0, len(cross), each)]
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 class CrossKeysValues(nn.Module):
     """Features (audio, places, state) → cross-attention keys and values: k0, v0, k1, v1, …
 
-    With `int8` each is two tensors, int8 and its scales: see `Held`.
+    With `int8` each is two tensors, int8 and its scales: see `CrossCache`.
     """
 
     def __init__(self, decoder: TextDecoder, int8: bool = False) -> None:
@@ -119,7 +119,7 @@ class CrossKeysValues(nn.Module):
         projected = (
             to_heads(f(features), a.n_head, audio, places) for a in attentions for f in (a.key, a.value)
         )
-        return [tensor for x in projected for tensor in Held.of(x, self.int8).tensors()]
+        return [tensor for x in projected for tensor in CrossCache.of(x, self.int8).tensors()]
 
 
 class _Cached(nn.Module):
@@ -141,7 +141,7 @@ class _Cached(nn.Module):
         causal: bool,
         cache: Sequence[Tensor],
         cross: Sequence[Tensor],
-        see: Callable[[int, Tensor, Held], None] | None = None,
+        see: Callable[[int, Tensor, CrossCache], None] | None = None,
     ) -> Tensor:
         """The last layer's states for `tokens` (audio, group, n), which come after `past` others.
 
@@ -155,7 +155,7 @@ class _Cached(nn.Module):
         x = x.view(rows, -1)
         mask = as_dtype(self.mask[:n, :n], x.dtype) if causal else None
         for i, (block, (keys, values)) in enumerate(
-            zip(decoder.blocks, held(cross, len(decoder.blocks)), strict=True)
+            zip(decoder.blocks, cross_caches(cross, len(decoder.blocks)), strict=True)
         ):
             own = cache[2 * i : 2 * i + 2]
             x = x + self_attention(block.attn, block.attn_ln(x), sizes, past, own, mask)
@@ -219,7 +219,7 @@ class Prefill(_Cached):
     ) -> tuple[Tensor, Tensor]:
         scores: list[Tensor] = []
 
-        def score(layer: int, query: Tensor, keys: Held) -> None:
+        def score(layer: int, query: Tensor, keys: CrossCache) -> None:
             heads = getattr(self, f"heads_{layer}", None)
             if heads is not None:
                 q = query.index_select(1, heads) * query.shape[-1] ** -0.5
