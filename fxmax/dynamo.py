@@ -151,7 +151,7 @@ def _as_module(
             numbers.append(node)
         elif _is_number(node):
             for read in list(node.users):  # `.item()`: the value becomes part of the graph
-                read.replace_all_uses_with(float(example))  # type: ignore[arg-type]
+                read.replace_all_uses_with(float(example))
                 graph.erase_node(read)
             graph.erase_node(node)
         elif is_static_input(example) and fqn not in as_inputs:

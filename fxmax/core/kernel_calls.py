@@ -14,12 +14,12 @@ from typing import Any
 
 from max.graph import BufferValue, DeviceRef, Graph, KernelLibrary, TensorType, TensorValue, ops
 
-from fxmax.core.mlir_access import import_package
 from fxmax.errors import RuleError
 from fxmax.kernels.build import FOLDERS, package, registered
+from fxmax.runtime.max_private import import_package
 
 
-class Packages(KernelLibrary):
+class Packages(KernelLibrary):  # type: ignore[misc]  # MAX has no types
     """The packages that one graph calls ops of.
 
     MAX checks each call against the packages that it has read, and it reads a set of them in one go: two

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from max.graph import Graph, TensorValue
@@ -13,12 +12,6 @@ from fxmax.runtime.max_private import mlir_value, mo, operations, rmo
 BROADCASTS = (rmo.BroadcastToOp, mo.BroadcastToOp)
 DEEP = 32
 """Ops that are looked through; what is fused is rarely longer."""
-
-
-def import_package(graph: Graph, path: Path) -> None:
-    """Let a graph call the custom ops of a package, as `Graph(custom_extensions=)` does from the start."""
-    if path not in graph.kernel_libraries_paths:
-        graph._import_kernels([path])
 
 
 def drop_unread_loads(graph: Graph) -> None:

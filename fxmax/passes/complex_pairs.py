@@ -188,7 +188,7 @@ def complex_pairs(r: Rewriter) -> None:
         if node.op == "placeholder":
             pairs.of[node] = _of_weight(node)
             continue
-        made = FORMS[node.target](pairs, node)  # type: ignore[index]
+        made = FORMS[node.target](pairs, node)
         if isinstance(made, Pair):
             pairs.of[node] = made
         else:

@@ -52,7 +52,7 @@ def _of_tensor(user: Node, item: Node) -> Node:
             before: list[Any] = [None] * (a["dim"] % rank(a["self"]))
             return emit(user, aten.index.Tensor, (a["self"], [*before, _scalar(user, tensor)]), user)
     if user.target in PROMOTING and not user.kwargs and user.args[1] is item and user.args[0] is not item:
-        new = emit(user, user.target, (user.args[0], _scalar(user, tensor)), user)  # type: ignore[arg-type]
+        new = emit(user, user.target, (user.args[0], _scalar(user, tensor)), user)
         if new.meta["val"].dtype == user.meta["val"].dtype:
             return new
         # A tensor without axes too, which counts for more than a number.

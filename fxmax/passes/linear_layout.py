@@ -60,7 +60,7 @@ def _transposed_weight(r: Rewriter, node: Any) -> Node | None:
     if not isinstance(node, Node) or node.target not in TRANSPOSES or rank(node) != 2:
         return None
     a = arguments(node)
-    source = next(iter(a.values()))
+    source: Node = next(iter(a.values()))
     if not r.is_weight(source):
         return None
     if "dims" in a:

@@ -111,4 +111,4 @@ def _spliced(x: TensorValue, src: TensorValue, at: int, start: Any, count: Any) 
 
 
 def _ends(x: TensorValue, at: int, after: Any) -> bool:
-    return Dim(after) == x.shape[at]
+    return bool(Dim(after) == x.shape[at])

@@ -84,7 +84,7 @@ def as_numpy(buffer: Buffer, dtype: DType | None = None) -> np.ndarray:
     numpy has no bfloat16: it becomes float32, or, where bfloat16 is asked for, its 16-bit patterns.
     """
     if buffer.dtype == DType.bfloat16:
-        array = buffer.view(DType.uint16, buffer.shape).to_numpy()
+        array: np.ndarray = buffer.view(DType.uint16, buffer.shape).to_numpy()
         if dtype == DType.bfloat16:
             return array
         array = (array.astype(np.uint32) << 16).view(np.float32)

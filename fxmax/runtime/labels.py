@@ -20,7 +20,8 @@ _SCOPE = re.compile(r'profile_scope<"(?P<label>[^"]*)"')
 
 def labelled(label: str) -> AbstractContextManager[None]:
     """Every op that is added to the current graph in this context carries `label`."""
-    return Graph.current.profile_scope(label)
+    scope: AbstractContextManager[None] = Graph.current.profile_scope(label)
+    return scope
 
 
 def label_of(operation: Any) -> str:

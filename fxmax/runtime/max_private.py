@@ -7,8 +7,9 @@ A MAX that moves or drops one of them breaks the import of this file, or a funct
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 # Whether a value is a tensor, and which ops are broadcasts, is asked of MLIR's types: `max.graph` can't tell.
 from max._core.dialects import mo as mo
@@ -16,9 +17,7 @@ from max._core.dialects import rmo as rmo
 
 # A location that MAX's compiler prints in its errors; `Graph.profile_scope`'s it leaves out.
 from max._core.graph import frame_loc
-
-# MLIR's context is one a thread; the public functions that enter it build or compile a whole graph.
-from max._mlir_context import in_default_mlir_context as in_default_mlir_context
+from max._mlir_context import in_default_mlir_context as _in_context
 from max.driver import Buffer
 from max.engine import Model
 from max.graph import Graph, Module
@@ -26,8 +25,20 @@ from max.graph.ops.elementwise import _trunc_div
 from max.graph.value import Value
 from max.mlir import Location, Operation
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 trunc_div = _trunc_div
 """Division that rounds towards zero: `ops.floor_div` is public, and has the other rounding."""
+
+
+def in_default_mlir_context(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: the function works on MAX graphs in whichever thread it is called.
+
+    MLIR's context is one a thread, and the public functions that enter it build or compile a whole graph.
+    """
+    entered: Callable[P, T] = _in_context(function)
+    return entered
 
 
 def execute(model: Model, inputs: Sequence[Buffer]) -> list[Buffer]:
@@ -35,7 +46,14 @@ def execute(model: Model, inputs: Sequence[Buffer]) -> list[Buffer]:
 
     `Model.execute` checks and converts each argument once more, for longer than a small graph takes.
     """
-    return model._execute_device_tensors(inputs)
+    results: list[Buffer] = model._execute_device_tensors(inputs)
+    return results
+
+
+def import_package(graph: Graph, path: Path) -> None:
+    """Let a graph call the custom ops of a package; in public that is possible when it is made, not later."""
+    if path not in graph.kernel_libraries_paths:
+        graph._import_kernels([path])
 
 
 def operations(graph: Graph) -> list[Any]:

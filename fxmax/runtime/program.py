@@ -47,7 +47,8 @@ class Program:
     def start(self, weights: Mapping[str, Any]) -> dict[str, Model]:
         """Runnable models by graph name, with `weights` (name → DLPack array) over those held."""
         merged = {**self.weights, **weights}
-        models = devices.session(self.device).init_all(self.compiled, weights_registry=merged)
+        session = devices.session(self.device)
+        models: dict[str, Model] = session.init_all(self.compiled, weights_registry=merged)
         self.weights = merged  # MAX reads them in place: they must live as long as the models
         return models
 

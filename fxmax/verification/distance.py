@@ -19,7 +19,10 @@ def check_node(step: Step, actual: torch.Tensor, fed: tuple[Input, ...]) -> Node
     excess = torch.where(own > 0, own / allowed.clamp(min=1e-300), torch.zeros_like(own))
     worst = int(excess.argmax()) if excess.numel() else 0
     error, relative, cosine = distance(actual, step.reference.double())
-    pick = lambda t: float(t.reshape(-1)[worst]) if t.numel() else 0.0  # noqa: E731
+
+    def pick(t: torch.Tensor) -> float:
+        return float(t.reshape(-1)[worst]) if t.numel() else 0.0
+
     expected = step.expected[torch.isfinite(step.expected)]
     return NodeCheck(
         name=n.name,

@@ -91,7 +91,7 @@ class Rounded(Eager):
 def rounded_rows(x: torch.Tensor) -> torch.Tensor:
     """(…, k) with each `GROUP` features of a row as int8 times a scale: dtype `int8_dynamic`."""
     k = x.shape[-1]
-    groups = torch.nn.functional.pad(x, (0, -k % GROUP)).unflatten(-1, (-1, GROUP))
+    groups: torch.Tensor = torch.nn.functional.pad(x, (0, -k % GROUP)).unflatten(-1, (-1, GROUP))
     unit = groups.abs().amax(-1, keepdim=True) / 127
     unit = unit.masked_fill(unit == 0, 1)
     return ((groups / unit).round() * unit).flatten(-2)[..., :k]

@@ -47,7 +47,7 @@ def openai(task: EncoderTask) -> Run:
 
 def inductor(task: EncoderTask) -> Run:
     """The same through torch.compile."""
-    compiled = torch.compile(task.encoder)
+    compiled: Callable[..., Any] = torch.compile(task.encoder)
     return lambda: _features(compiled(task.mel))
 
 

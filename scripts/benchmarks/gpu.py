@@ -138,7 +138,7 @@ def _step_inputs(checkpoint: Checkpoint, model: torch.nn.Module, dtype: str) -> 
     half = getattr(torch, dtype)
     features = torch.randn(1, dims.n_audio_ctx, dims.n_audio_state)
     with torch.inference_mode():
-        cross = [x.to(half) for x in CrossKeysValues(model.decoder)(features)]  # type: ignore[arg-type]
+        cross = [x.to(half) for x in CrossKeysValues(model.decoder)(features)]
     cache = [torch.randn(1, 1, *cache_shape(dims)).to(half) for _ in range(2 * dims.n_text_layer)]
     tokens = torch.full((1, 1), 440)
     return [tokens, torch.zeros(PAST, dtype=torch.uint8), cache, cross]

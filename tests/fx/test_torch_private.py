@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from tests.support.private_names import ROOT, SOURCES, attributes, imported, resolve
+from tests.support.private_names import ROOT, SOURCES, attributes, foreign_attributes, imported, resolve
 
 FILE = ROOT / "fxmax" / "fx" / "torch_private.py"
 OWN = {ROOT / "scripts" / "benchmarks" / "gpu.py"}  # which measures torch itself
@@ -68,6 +68,13 @@ def test_what_is_listed_is_what_the_file_uses() -> None:
 def test_no_other_file_uses_one() -> None:
     used = {path: imported(path, "torch") | (attributes(path) & set(ATTRIBUTES)) for path in SOURCES}
     assert {path: names for path, names in used.items() if names and path not in {FILE, *OWN}} == {}
+
+
+def test_a_private_attribute_of_another_package_is_read_in_its_file_alone() -> None:
+    pythons, whispers = {"_exit", "_getframe"}, {"_MODELS", "_ALIGNMENT_HEADS", "_download"}
+    private = {FILE, ROOT / "fxmax" / "runtime" / "max_private.py", *OWN}
+    found = {name: paths - private for name, paths in foreign_attributes().items()}
+    assert {name for name, paths in found.items() if paths} == pythons | whispers
 
 
 def test_the_attributes_say_what_they_are_read_for(torch_private) -> None:

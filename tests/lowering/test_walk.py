@@ -22,7 +22,7 @@ def no_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args, **kwargs):
         raise AssertionError("this must not compile")
 
-    monkeypatch.setattr("fxmax.runtime.program.compile_graph", refuse)
+    monkeypatch.setattr("fxmax.compiled.compiling.compile_graph", refuse)
 
 
 class Inner(nn.Module):

@@ -20,12 +20,20 @@ FEATURES = {
     "max._core.graph.frame_loc": "the nodes in a CompileError",
     "max._mlir_context.in_default_mlir_context": "lowering and compiling in any thread: everything",
     "max.engine.Model._execute_device_tensors": "calling what was compiled: everything",
+    "max.graph.Graph._import_kernels": "Mojo kernels: ctx.kernel",
     "max.graph.Graph._mlir_op": "unread state is not copied; the report's count of MAX ops",
     "max.graph.ops.elementwise._trunc_div": "div with rounding_mode='trunc', fmod, remainders",
     "max.graph.value.Value._mlir_value": "the workaround of broadcasts; lowered.source()",
     "max.mlir.Operation._CAPICreate": "the node names of MAX ops: every compile",
 }
-ATTRIBUTES = {"_CAPICreate", "_CAPIPtr", "_execute_device_tensors", "_mlir_op", "_mlir_value"}
+ATTRIBUTES = {
+    "_CAPICreate",
+    "_CAPIPtr",
+    "_execute_device_tensors",
+    "_import_kernels",
+    "_mlir_op",
+    "_mlir_value",
+}
 ON_INSTANCES = {"max.graph.Graph._mlir_op", "max.graph.value.Value._mlir_value"}
 
 

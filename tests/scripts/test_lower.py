@@ -31,7 +31,7 @@ def run(script, monkeypatch, capsys):
     def refuse(*args, **kwargs):
         raise AssertionError("bad input must be told before the compile")
 
-    monkeypatch.setattr("fxmax.runtime.program.compile_graph", refuse)
+    monkeypatch.setattr("fxmax.compiled.compiling.compile_graph", refuse)
 
     def run(*argv: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lower.py", *argv])

@@ -41,6 +41,25 @@ def attributes(path: Path) -> set[str]:
     return found
 
 
+def foreign_attributes() -> dict[str, set[Path]]:
+    """Private attributes that are read in some file and defined in none, operators' names aside."""
+    defined = {"_fields", "_replace"}  # of named tuples
+    used: dict[str, set[Path]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+                operator = ast.unparse(node.value).removeprefix("torch.ops.").split(".")[0] == "aten"
+                if isinstance(node.ctx, ast.Store) or operator or node.attr.startswith("__"):
+                    defined |= set() if operator else {node.attr}
+                else:
+                    used.setdefault(node.attr, set()).add(path)
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                defined.add(node.id)
+    return {name: paths for name, paths in used.items() if name not in defined}
+
+
 def resolve(name: str) -> Any:
     """The object of a dotted name; the longest part that can be imported is imported.
 

@@ -100,9 +100,10 @@ class _NoValues(TorchFunctionMode):
 def _encoder(dims: ModelDimensions) -> torch.nn.Module:
     from whisper.model import AudioEncoder
 
-    return AudioEncoder(
+    encoder: torch.nn.Module = AudioEncoder(
         dims.n_mels, dims.n_audio_ctx, dims.n_audio_state, dims.n_audio_head, dims.n_audio_layer
     )
+    return encoder
 
 
 def checkpoint(

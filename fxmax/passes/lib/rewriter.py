@@ -34,7 +34,8 @@ class Rewriter:
 
     @property
     def graph(self) -> Graph:
-        return self.program.graph
+        graph: Graph = self.program.graph
+        return graph
 
     @cached_property
     def weights(self) -> set[str]:

@@ -42,10 +42,10 @@ def number(value: Any, dtype: DType) -> float | int | bool:
     if dtype == DType.bool:
         return bool(value)
     if dtype.is_integral():
-        bits = dtype.size_in_bytes * 8
-        value = int(value) % (1 << bits)
+        bits: int = dtype.size_in_bytes * 8
+        wrapped = int(value) % (1 << bits)
         signed = dtype in (DType.int8, DType.int16, DType.int32, DType.int64)
-        return value - (1 << bits) if signed and value >> (bits - 1) else value
+        return wrapped - (1 << bits) if signed and wrapped >> (bits - 1) else wrapped
     return float(value)
 
 

@@ -29,7 +29,8 @@ def _log_softmax(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     x, dim = bound["self"].double(), bound["dim"]
     steps = math.sqrt(x.shape[dim]) if x.ndim else 1.0
     largest = x.abs().amax(dim, keepdim=True) if x.ndim else x.abs()
-    return 2 * POINTWISE + steps + POINTWISE * (y.double().abs() + x.abs() + largest)
+    allowed: torch.Tensor = 2 * POINTWISE + steps + POINTWISE * (y.double().abs() + x.abs() + largest)
+    return allowed
 
 
 def _normalized(
@@ -76,7 +77,8 @@ def _batch_norm(bound: Bound, y: torch.Tensor) -> torch.Tensor:
         scale = scale * bound["weight"].double().abs().reshape(shape)
     if bound["bias"] is not None:
         offset = bound["bias"].double().abs().reshape(shape)
-    return POINTWISE * ((x.abs() + mean.abs()) * scale + offset + y.double().abs())
+    allowed: torch.Tensor = POINTWISE * ((x.abs() + mean.abs()) * scale + offset + y.double().abs())
+    return allowed
 
 
 def attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
@@ -96,7 +98,8 @@ def attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     felt = (math.sqrt(q.shape[-1]) + 6) * (q.abs() @ k.abs().transpose(-1, -2)) * abs(scale)
     terms = math.sqrt(v.shape[-2])
     felt = felt + (p * felt).sum(-1, keepdim=True) + 2 * away + 2 * POINTWISE + 2 * terms
-    return (p * felt) @ v.abs() + 2 * y.double().abs()
+    allowed: torch.Tensor = (p * felt) @ v.abs() + 2 * y.double().abs()
+    return allowed
 
 
 SPECIAL: dict[Any, Callable[[Bound, torch.Tensor], torch.Tensor]] = {

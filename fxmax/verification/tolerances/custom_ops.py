@@ -42,7 +42,8 @@ def _mixed(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
             most = torch.where(like, most.maximum(rows.roll(shift, 0)), most)
     features = w.abs().unflatten(-1, (2, -1)).sum(-2).unflatten(0, (-1, 2, PANEL)).sum(1, keepdim=True)
     y = F.linear(rows + most, features.expand(-1, 2, -1, -1).flatten(0, 2))
-    return y.unflatten(0, x.shape[:-1])
+    mixed: torch.Tensor = y.unflatten(0, x.shape[:-1])
+    return mixed
 
 
 def _conv1d(bound: Bound, y: torch.Tensor) -> torch.Tensor:

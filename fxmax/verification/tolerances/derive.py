@@ -84,12 +84,13 @@ def _last_axis(name: str) -> Callable[[Bound, torch.Tensor], float]:
 
 
 def _filter(bound: Bound, _: torch.Tensor) -> float:
-    weight = bound["weight"]
+    weight: torch.Tensor = bound["weight"]
     return weight.numel() / (weight.shape[1] if bound.get("transposed") else weight.shape[0])
 
 
 def _transposed_filter(bound: Bound, _: torch.Tensor) -> float:
-    return bound["weight"].numel() / bound["weight"].shape[1]
+    weight: torch.Tensor = bound["weight"]
+    return weight.numel() / weight.shape[1]
 
 
 def _window(bound: Bound, _: torch.Tensor) -> float:
