@@ -119,9 +119,9 @@ def test_a_wrong_option_is_told_at_once(wrong):
 def test_bisecting_finds_a_fault_that_hides_from_many_taps(monkeypatch):
     watched: list[str] = []
 
-    def lower_noting_taps(captured, table, device, taps, shared=None):
+    def lower_noting_taps(captured, taps, shared=None):
         watched[:] = taps
-        return lower_tapped(captured, table, device, watched, shared)
+        return lower_tapped(captured, watched, shared)
 
     def shy(ctx, right, self, approximate):
         """Wrong only where few nodes are watched, as a bad fusion is."""
