@@ -33,7 +33,8 @@ _NAMES = {
     ),
     "fxmax.lowered": ("Lowered",),
     "fxmax.profiling": ("Profile", "profile"),
-    "fxmax.report": ("Check", "Gap", "Report"),
+    "fxmax.records": ("Check", "Gap"),
+    "fxmax.report": ("Report",),
     "fxmax.rules": ("default_table", "rule"),
     "fxmax.support.signals": ("Declined", "HostOnly"),
     "fxmax.verification": ("Verification", "prove", "verify"),
@@ -70,8 +71,8 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from fxmax.lowered import Lowered as Lowered
     from fxmax.profiling import Profile as Profile
     from fxmax.profiling import profile as profile
-    from fxmax.report import Check as Check
-    from fxmax.report import Gap as Gap
+    from fxmax.records import Check as Check
+    from fxmax.records import Gap as Gap
     from fxmax.report import Report as Report
     from fxmax.rules import default_table as default_table
     from fxmax.rules import rule as rule

@@ -20,7 +20,7 @@ from fxmax.frontend.example_inputs import example_inputs
 from fxmax.frontend.export import export
 from fxmax.frontend.options import Options
 from fxmax.passes import run_passes
-from fxmax.report import PassRecord, SkippedNode
+from fxmax.records import PassRecord, SkippedNode
 from fxmax.support.gc_pause import uncollected
 
 

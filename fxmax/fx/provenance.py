@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from fxmax.report import Source
+from fxmax.records import Source
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)\n\s*(?P<code>[^\n]*)')
 

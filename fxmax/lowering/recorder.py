@@ -16,7 +16,8 @@ from fxmax.frontend.capture import Captured
 from fxmax.fx import provenance
 from fxmax.fx.op_names import op_name
 from fxmax.fx.torch_private import OpOverload
-from fxmax.report import Fate, Gap, GapKind, NodeRecord, Report
+from fxmax.records import Fate, Gap, GapKind, NodeRecord
+from fxmax.report import Report
 from fxmax.runtime.device import UNPROVEN
 
 

@@ -40,7 +40,7 @@ from fxmax.lowering.lowered_graph import LoweredGraph, Shared
 from fxmax.lowering.observer import Observer
 from fxmax.lowering.recorder import Recorder
 from fxmax.lowering.stand_in import BLOCKED, is_blocked, stand_in
-from fxmax.report import GapKind
+from fxmax.records import GapKind
 from fxmax.runtime.labels import labelled
 from fxmax.runtime.max_private import in_default_mlir_context
 from fxmax.support.signals import Declined, HostOnly, Mistyped

@@ -32,7 +32,7 @@ from fxmax.passes import (  # noqa: F401 - each registers itself
 )
 from fxmax.passes.lib.rewriter import skipped_nodes
 from fxmax.passes.registry import REGISTERED, Pass, in_order
-from fxmax.report import PassRecord, SkippedNode
+from fxmax.records import PassRecord, SkippedNode
 
 __all__ = ["PASSES", "Pass", "Rewrites", "pass_names", "run_passes"]
 

@@ -13,7 +13,7 @@ import fxmax.fx.custom_ops  # noqa: F401 - defines the ops that passes name
 from fxmax.core.table import RuleTable
 from fxmax.fx.torch_private import OpOverload
 from fxmax.passes.lib.rewriter import Rewriter
-from fxmax.report import PassRecord
+from fxmax.records import PassRecord
 
 PassFn = Callable[[Rewriter], None]
 

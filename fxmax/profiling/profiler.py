@@ -20,7 +20,7 @@ from fxmax.frontend.options import Options, WalkOptions, known
 from fxmax.lowered import Lowered
 from fxmax.profiling.graphs import IDLE, WHOLE, Graphs, check_fixed
 from fxmax.profiling.result import NodeTime, Profile
-from fxmax.report import NodeRecord
+from fxmax.records import NodeRecord
 from fxmax.support.progress import Progress
 from fxmax.verification.reference import given_inputs
 

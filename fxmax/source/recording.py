@@ -24,7 +24,7 @@ from fxmax.fx.provenance import module_path, source
 from fxmax.lowering.lowered_graph import LoweredGraph
 from fxmax.lowering.observer import Observer
 from fxmax.lowering.walk import lower
-from fxmax.report import Source
+from fxmax.records import Source
 from fxmax.runtime.max_private import in_default_mlir_context
 
 

@@ -21,7 +21,7 @@ from fxmax.core.types import TO_TORCH, compute_dtype
 from fxmax.errors import MismatchError
 from fxmax.fx.torch_private import pytree
 from fxmax.kernels.packing import INT8, INT8_QUADS
-from fxmax.report import Check
+from fxmax.records import Check
 from fxmax.verification.api import verify
 from fxmax.verification.comparison import Comparison, compare
 from fxmax.verification.eager import Eager, Outcome, Rounded, run_eager

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fxmax.report import Report, Source
+from fxmax.records import Source
+from fxmax.report import Report
 from fxmax.viewer import verification_summary, write_page
 
 

@@ -14,7 +14,7 @@ import fxmax
 from fxmax.frontend.capture import capture
 from fxmax.frontend.options import Options
 from fxmax.passes import PASSES, run_passes
-from fxmax.report import PassRecord
+from fxmax.records import PassRecord
 from tests.support.parity import Fn
 
 Function = nn.Module | Callable[..., Any]

@@ -10,7 +10,8 @@ from torch import nn
 
 import fxmax
 from fxmax.profiling import NodeTime, Profile
-from fxmax.report import Fate, NodeRecord, Report
+from fxmax.records import Fate, NodeRecord
+from fxmax.report import Report
 from fxmax.verification import NodeCheck, Verification
 from fxmax.viewer import page
 from fxmax.viewer.layout import HEIGHT, WIDTH, lay_out

@@ -11,7 +11,7 @@ from torch.fx import Graph, Node
 from fxmax.core.table import RuleTable
 from fxmax.fx import edit
 from fxmax.fx.torch_private import OpOverload
-from fxmax.report import SkippedNode
+from fxmax.records import SkippedNode
 from fxmax.support.signals import Skip
 
 NOTES = "fxmax_skips"  # in a node's meta: (pass, reason) of each pass that left it, while passes run

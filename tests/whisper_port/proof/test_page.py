@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import fxmax
-from fxmax.report import NodeRecord, PassRecord, SkippedNode
+from fxmax.records import NodeRecord, PassRecord, SkippedNode
 from whisper_port.proof.encoder import Comparison, Proof
 from whisper_port.proof.page import proof_markdown, proof_page, show, verdict
 
