@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from fxmax.errors import CaptureError
 from fxmax.frontend.pytrees import register_caches, register_dataclasses, register_named_output
 from fxmax.fx.torch_private import pytree
+from fxmax.support.error_text import first_line
 
 OUTPUT_TYPES = 4  # tries, each of which may meet one more output dataclass that torch does not know
 
@@ -32,6 +33,7 @@ def export(
     register_caches(module)
     inputs, named = _each_its_own((tuple(args), dict(kwargs)))
     first: Exception | None = None
+    why = ""
     with _eval_mode(module, notes), torch.no_grad():
         for strict in (False, True):
             for _ in range(OUTPUT_TYPES):
@@ -40,15 +42,16 @@ def export(
                         module, inputs, named, dynamic_shapes=dynamic_shapes, strict=strict
                     )
                     if strict:
-                        notes.append(f"non-strict export failed ({_line(first)}); strict export worked")
+                        notes.append(f"non-strict export failed ({why}); strict export worked")
                     return program
                 except Exception as error:  # noqa: BLE001 - export raises many types; the text says why
                     if register_named_output(module, error):
                         continue
-                    first = first or error
+                    if first is None:
+                        first, why = error, first_line(error, 120)
                     break
     raise CaptureError(
-        f"torch.export can't trace {type(module).__name__}: {first}\n"
+        f"torch.export can't trace {type(module).__name__}: {str(first).strip() or why}\n"
         f"  Fix the module (torch's text above says where), or export it yourself and pass the "
         f"ExportedProgram."
     ) from first
@@ -86,7 +89,3 @@ def _each_its_own(inputs: Any) -> Any:
         return x
 
     return pytree.tree_map_only(torch.Tensor, own, inputs)
-
-
-def _line(error: Exception | None) -> str:
-    return str(error).strip().splitlines()[0][:120] if error else ""

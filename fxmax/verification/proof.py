@@ -22,6 +22,7 @@ from fxmax.errors import MismatchError
 from fxmax.fx.torch_private import pytree
 from fxmax.kernels.packing import INT8, INT8_QUADS
 from fxmax.records import Check
+from fxmax.support.error_text import first_line
 from fxmax.verification.api import verify
 from fxmax.verification.comparison import Comparison, compare
 from fxmax.verification.eager import Eager, Outcome, Rounded, run_eager
@@ -76,7 +77,7 @@ def _tried(
     except Exception as error:
         if trial.name == EXAMPLE:
             raise
-        return Check(trial.name, note=f"torch refuses them: {str(error).splitlines()[0]}"), relative
+        return Check(trial.name, note=f"torch refuses them: {first_line(error)}"), relative
     actual = _on_max(compiled, trial.leaves)
     found = compare(actual, wanted, None, relative)
     if any(c.fault for c in found):
