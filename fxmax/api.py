@@ -18,6 +18,7 @@ from fxmax.core.table import RuleTable
 from fxmax.errors import LoweringError
 from fxmax.frontend.capture import Captured, capture
 from fxmax.frontend.options import (
+    Check,
     CompileOptions,
     LowerOptions,
     Options,
@@ -31,10 +32,12 @@ from fxmax.lowering.lowered_graph import Shared
 from fxmax.report import Report
 from fxmax.support.progress import Progress
 from fxmax.torch_fallback import Partitioned
+from fxmax.verification.proven import prove_once
 
 Lowerable = torch.nn.Module | ExportedProgram
 CAPTURING = "torch.export traces the module, and rewrites change its graph"
 LOWERING = "rules build the MAX graph"
+CHECKING = "the results are compared with eager torch's"
 COMPILING = "MAX makes machine code: minutes for a graph that it has not seen, seconds for one that it has"
 
 
@@ -95,6 +98,7 @@ def lower(
     passes: Sequence[str] | None = None,
     dtype: str | None = None,
     unsupported: Unsupported = "error",
+    check: Check = True,
     quiet: bool = False,
 ) -> Compiled | Lowered | Partitioned:
     """Lower a torch module to MAX and compile it.
@@ -117,6 +121,11 @@ def lower(
             features to a scale, for CPUs with an int8 dot product (default: as they are).
         unsupported: what to do with ops that can't be lowered: `error` refuses the module;
             `torch` runs them in torch, between parts on MAX, and the report says which and why.
+        check: whether what MAX computes is compared with eager torch on the example inputs, on other
+            sizes where sizes vary, and on permuted data, before the result is handed over
+            (`fxmax.prove` says how; a graph that passed on this machine is not run again). `warn`
+            warns of a difference, False compares nothing. FXMAX_CHECK=0 in the environment turns it
+            off, FXMAX_CHECK=warn makes it warn.
         quiet: show no progress on stderr.
 
     Returns:
@@ -126,6 +135,7 @@ def lower(
     Raises:
         CaptureError, LoweringError, WeightError, DeviceError, CompileError, OptionError: see
             `fxmax.errors`. Everything that can be checked is checked before MAX compiles.
+        MismatchError: MAX computes something else than torch; the text names the first node.
     """
     options = Options.resolve(
         table=table,
@@ -134,6 +144,7 @@ def lower(
         dtype=dtype,
         strict=strict,
         unsupported=unsupported,
+        check=check,
         quiet=quiet,
     )
     return lower_job(Job(module, args, kwargs, dynamic_shapes), options, compile, state_dict)
@@ -163,6 +174,7 @@ def lower_job(
     with progress.stage("compile", COMPILING):
         compiled = compile_lowered(lowered, weights, options.strict)
     lowered.report.seconds["compile"] = progress.seconds["compile"]
+    _checked({lowered.captured.name: compiled}, options, progress)
     return compiled
 
 
@@ -173,7 +185,7 @@ def lower_many(jobs: Mapping[str, Job], **options: Unpack[CompileOptions]) -> di
 
     Args:
         jobs: what to lower, by the name that its graph gets.
-        table, device, passes, dtype, strict, quiet: as `lower`'s, for all of them.
+        table, device, passes, dtype, strict, check, quiet: as `lower`'s, for all of them.
 
     Raises:
         As `lower`; a `LoweringError` is that of the first job with gaps.
@@ -197,6 +209,7 @@ def lower_jobs(jobs: Mapping[str, Job], options: Options) -> dict[str, Compiled]
         compiled = compile_module(shared.module, lowered, options.strict)
     for one in compiled.values():
         one.report.seconds["compile"] = progress.seconds["compile"]
+    _checked(compiled, options, progress)
     return compiled
 
 
@@ -233,16 +246,29 @@ def capture_job(job: Job, options: Options) -> Captured:
     return capture(job.module, job.args, job.kwargs, dynamic_shapes=job.dynamic_shapes, options=options)
 
 
+def _checked(compiled: Mapping[str, Compiled], options: Options, progress: Progress) -> None:
+    """Compare with torch what was asked to be; each report says what was compared, or why not."""
+    if not options.check:
+        for one in compiled.values():
+            one.report.unchecked = "check is off"
+        return
+    with progress.stage("check", CHECKING):
+        for one in compiled.values():
+            prove_once(one, warn=options.check == "warn")
+
+
 def _partitioned(
     lowered: Lowered, options: Options, state_dict: Mapping[str, torch.Tensor] | None
 ) -> Partitioned:
     report = lowered.report
-    whole, calls = torch_fallback.split(lowered.captured.program, report)
+    program = lowered.captured.program
+    whole, calls = torch_fallback.split(program, report)
+    recorded = torch_fallback.recorded_inputs(whole, calls, program.example_inputs)
     jobs = {}
     for call in calls:
         part = whole.get_submodule(str(call.target))
         assert isinstance(part, torch.fx.GraphModule)
-        examples, dims = torch_fallback.part_inputs(part, call)
+        examples, dims = torch_fallback.part_inputs(part, call, recorded.get(str(call.target)))
         jobs[str(call.target)] = Job(part, examples, dynamic_shapes=dims)
     start = time.perf_counter()
     parts = lower_jobs(jobs, options) if jobs else {}

@@ -118,7 +118,8 @@ class Check:
     """One call whose results were compared with eager torch's, before the graph was handed over.
 
     `error` and `allowed` (max abs) are those of the result that came closest to what rounding allows, of
-    `results` outputs and written inputs and buffers. `note` says what else there is to know.
+    `results` outputs and written inputs and buffers. `note` says what else there is to know; `differs`
+    is of a difference that only a warning was asked for.
     """
 
     inputs: str
@@ -126,6 +127,7 @@ class Check:
     error: float = 0.0
     allowed: float = 0.0
     note: str = ""
+    differs: bool = False
 
     def __str__(self) -> str:
         if not self.results:

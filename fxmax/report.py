@@ -32,6 +32,7 @@ class Report:
     distinct_max_ops: int = 0  # by op, types and attributes: what MAX has kernels to compile for
     checks: list[Check] = field(default_factory=list)
     unchecked: str = ""  # what was not compared with torch, and why
+    proven: str = ""  # when it was compared, if not now
     cache: str = ""  # whether the compiled graph was in the cache, and if not, why
     passes: list[PassRecord] = field(default_factory=list)  # in the order they ran in
     skipped: list[SkippedNode] = field(default_factory=list)
@@ -114,6 +115,7 @@ class Report:
             "distinct_max_ops": self.distinct_max_ops,
             "checks": [asdict(c) for c in self.checks],
             "unchecked": self.unchecked,
+            "proven": self.proven,
             "cache": self.cache,
             "passes": [asdict(p) for p in self.passes],
             "skipped": [asdict(s) for s in self.skipped],
@@ -236,7 +238,8 @@ class Report:
 
     def check_lines(self) -> list[str]:
         """What was compared with torch before the graph was handed over, and what was not."""
-        lines = [f"compared with torch on {check}" for check in self.checks]
+        when = f" {self.proven}" if self.proven else ""
+        lines = [f"compared with torch{when} on {check}" for check in self.checks]
         return [*lines, f"not compared with torch: {self.unchecked}"] if self.unchecked else lines
 
     def kernels_line(self) -> str:

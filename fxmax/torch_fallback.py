@@ -73,17 +73,54 @@ def split(program: ExportedProgram, report: Report) -> tuple[torch.fx.GraphModul
     return fused, calls
 
 
+def recorded_inputs(
+    module: torch.fx.GraphModule, calls: list[torch.fx.Node], example: tuple[Any, Any] | None
+) -> dict[str, tuple[Any, ...]]:
+    """What each part is given in a run of the whole on the example's inputs, by the part's name.
+
+    The run is torch's; buffers that it writes get their values back.
+    """
+    if example is None:
+        return {}
+    seen: dict[str, tuple[Any, ...]] = {}
+
+    def record(name: str) -> Any:
+        return lambda _, given: seen.setdefault(name, pytree.tree_map_only(torch.Tensor, torch.clone, given))
+
+    hooks = [
+        module.get_submodule(str(call.target)).register_forward_pre_hook(record(str(call.target)))
+        for call in calls
+    ]
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, example)
+    try:
+        with torch.no_grad():
+            module(*args, **kwargs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for name, buffer in module.named_buffers():
+            buffer.copy_(before[name])
+    return seen
+
+
 def part_inputs(
-    part: torch.fx.GraphModule, call: torch.fx.Node
+    part: torch.fx.GraphModule, call: torch.fx.Node, recorded: tuple[Any, ...] | None
 ) -> tuple[tuple[torch.Tensor, ...], tuple[Any, ...]]:
-    """(example inputs, dynamic_shapes) of one part; inputs that are numbers become tensors' sizes."""
+    """(example inputs, dynamic_shapes) of one part; inputs that are numbers become tensors' sizes.
+
+    Args:
+        recorded: what the part was given in a run; without one, the example is zeros.
+    """
     meta = {n: _meta(a) for n, a in zip(_placeholders(part), call.args, strict=True)}
     numbers = [n for n, value in meta.items() if not isinstance(value, torch.Tensor)]
     call.args = tuple(a for a in call.args if isinstance(_meta(a), torch.Tensor))
     read_sizes_from_tensors(part.graph, lambda n: meta.get(n), numbers)
     part.recompile()
     tensors = [v for v in meta.values() if isinstance(v, torch.Tensor)]
-    return tuple(_example(v) for v in tensors), tuple(dynamic_dims(v) for v in tensors)
+    given = map(_example, tensors) if recorded is None else recorded
+    examples = [x for x in given if isinstance(x, torch.Tensor)]
+    return tuple(examples), tuple(dynamic_dims(v) for v in tensors)
 
 
 def _placeholders(part: torch.fx.GraphModule) -> list[torch.fx.Node]:
@@ -114,7 +151,9 @@ def joined(
     """The whole again, with the compiled parts in their places, and the report of it."""
     _describe(module, calls, report)
     for call in calls:
-        name = str(call.target)
+        name, part = str(call.target), parts[str(call.target)].report
+        report.checks += [replace(check, inputs=f"{name}, {check.inputs}") for check in part.checks]
+        report.unchecked, report.proven = part.unchecked or report.unchecked, part.proven
         setattr(module, name, _OnMax(parts[name]))
     module.graph.eliminate_dead_code()
     module.recompile()

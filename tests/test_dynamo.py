@@ -58,6 +58,8 @@ def test_one_graph_serves_every_batch_and_writes_the_modules_buffer(compiled) ->
             x = torch.randn(batch, 4)
             assert_same(model(x), twin(x))
     assert len(lowered) == 1
+    inputs = {check.inputs.partition(" ")[0] for check in lowered[0].report.checks}
+    assert inputs == {"the", "sizes", "permuted"}
     assert_same(model.calls, twin.calls)
     assert {"layer.weight", "layer.bias", "norm.weight", "norm.bias", "shift"} == set(
         lowered[0].weights.specs

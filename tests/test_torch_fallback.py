@@ -39,6 +39,7 @@ def both() -> tuple[Partitioned, Mixed]:
     partitioned = fxmax.lower(
         module, (x,), dynamic_shapes=BATCH, unsupported="torch", device="cpu", quiet=True
     )
+    assert torch.equal(module.calls, torch.zeros(4))  # the run that gives the parts their inputs is undone
     assert isinstance(partitioned, Partitioned)
     return partitioned, reference
 
@@ -61,6 +62,9 @@ def test_the_report_says_what_runs_where_and_why(both) -> None:
     assert "test_torch_fallback.py" in text
     assert "2 parts on MAX" in text
     assert "cross between MAX and torch" in text
+    for part in ("max_0", "max_1"):
+        assert f"compared with torch on {part}, the example: " in text.replace(" earlier on this machine", "")
+    assert {check.inputs.partition(", ")[2] for check in report.checks} > {"the example", "permuted data"}
     assert json.loads(report.json())["notes"] == report.notes
 
 
@@ -85,5 +89,5 @@ def test_the_default_refuses() -> None:
 def test_a_module_with_no_gap_is_compiled_whole(monkeypatch) -> None:
     seen = []
     monkeypatch.setattr("fxmax.api.compile_lowered", lambda *args: seen.append(args) or args[0])
-    fxmax.lower(nn.Linear(2, 2), (torch.zeros(1, 2),), unsupported="torch", quiet=True)
+    fxmax.lower(nn.Linear(2, 2), (torch.zeros(1, 2),), unsupported="torch", check=False, quiet=True)
     assert len(seen) == 1

@@ -46,6 +46,11 @@ class Compiled(Executable):
         """What became of every node and weight, and the seconds of each stage."""
         return self.lowered.report
 
+    @property
+    def kept_in(self) -> Path | None:
+        """The folder of the cache that keeps its compiled graph; None where the cache is off or full."""
+        return self._runner.program.kept
+
     def load_state_dict(self, state_dict: Mapping[str, torch.Tensor], strict: bool = True) -> None:
         """Swap the checkpoint: the same graph, other values, no recompile; state starts afresh.
 

@@ -6,6 +6,7 @@ the whole of it is handed on, so that no stage can forget what another one was t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -22,6 +23,8 @@ from fxmax.runtime import device as devices
 
 Unsupported = Literal["error", "torch"]
 UNSUPPORTED: tuple[Unsupported, ...] = ("error", "torch")
+Check = bool | Literal["warn"]
+CHECKS: dict[str, Check] = {"1": True, "0": False, "warn": "warn"}
 
 
 class WalkOptions(TypedDict, total=False):
@@ -35,15 +38,17 @@ class WalkOptions(TypedDict, total=False):
 
 
 class CompileOptions(WalkOptions, total=False):
-    """Keywords of `lower_many`: also how weights are bound."""
+    """Keywords of `lower_many`: also how weights are bound, and whether results are compared with torch's."""
 
     strict: bool
+    check: Check
 
 
 class BackendOptions(WalkOptions, total=False):
     """Keywords of `torch.compile(options=...)`: also what becomes of ops that can't be lowered."""
 
     unsupported: Unsupported
+    check: Check
 
 
 class LowerOptions(CompileOptions, BackendOptions, total=False):
@@ -60,6 +65,7 @@ class Options:
     dtype: str | None
     strict: bool
     unsupported: Unsupported
+    check: Check
     quiet: bool
 
     @classmethod
@@ -72,6 +78,7 @@ class Options:
         dtype: str | None = None,
         strict: bool = True,
         unsupported: Unsupported = "error",
+        check: Check = True,
         quiet: bool = False,
     ) -> Options:
         """The options for what a user wrote; `fxmax.lower` explains each.
@@ -82,10 +89,11 @@ class Options:
         """
         if unsupported not in UNSUPPORTED:
             raise OptionError(f"unsupported={unsupported!r}: it is 'error' or 'torch'")
+        compared = _checked(check)
         where = devices.resolve(device)
         chosen = pass_names(passes)
         rules = quantized(default_table() if table is None else table, dtype, where, chosen)
-        return cls(RuleTable(parent=rules), where, chosen, dtype, strict, unsupported, quiet)
+        return cls(RuleTable(parent=rules), where, chosen, dtype, strict, unsupported, compared, quiet)
 
     def again(self, entry: str, given: Mapping[str, Any], free: Sequence[str] = ("quiet",)) -> Options:
         """These options, for a module that was lowered with them; `given` may change the `free` ones.
@@ -102,6 +110,16 @@ class Options:
         if "table" in named:
             named["table"] = RuleTable(parent=named["table"])
         return replace(self, **named)
+
+
+def _checked(check: Check) -> Check:
+    """`check`, unless the environment's FXMAX_CHECK says less."""
+    if not isinstance(check, bool) and check != "warn":
+        raise OptionError(f"check={check!r}: it is True, 'warn' or False")
+    said = os.environ.get("FXMAX_CHECK", "1")
+    if said not in CHECKS:
+        raise OptionError(f"FXMAX_CHECK={said!r} in the environment: it is 1, warn or 0")
+    return check if check is not True else CHECKS[said]
 
 
 def known(entry: str, keywords: type[Mapping[str, Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:

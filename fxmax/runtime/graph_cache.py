@@ -108,12 +108,17 @@ def key_of(graph: str, kernels: Sequence[Path], max_version: str, target: str) -
     return Key(sha256(graph), sha256(code), max_version, target)
 
 
+def folder_of(key: Key) -> Path:
+    """Where its program is kept, if it is, with what else is known of it."""
+    return graphs_folder() / key.name
+
+
 def find(key: Key) -> tuple[Path | None, str]:
     """(the compiled program, how it came to be) or (None, why there is none).
 
     An entry that is damaged is removed, and is a miss.
     """
-    folder = graphs_folder() / key.name
+    folder = folder_of(key)
     if not folder.exists():
         return None, _why_not(key)
     entry = _read(folder)

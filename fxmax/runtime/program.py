@@ -35,13 +35,15 @@ class Program:
     """Compiled graphs (one or several of a module) and the weights that they were started with.
 
     `origin` says whether the cache had it, and if not, why. `text` is the MLIR that was compiled, with
-    the fx node of each op; empty where it was not compiled here.
+    the fx node of each op; empty where it was not compiled here. `kept` is its folder in the cache, where
+    it is kept.
     """
 
     compiled: CompiledModel
     device: DeviceRef
     origin: str = ""
     text: str = ""
+    kept: Path | None = None
     weights: dict[str, Any] = field(default_factory=dict)
 
     def start(self, weights: Mapping[str, Any]) -> dict[str, Model]:
@@ -86,7 +88,7 @@ def compile_graph(
     path, why = cache.find(key)
     if path is not None:
         try:
-            return Program(read(path), device, f"cache: hit, {why}", text)
+            return Program(read(path), device, f"cache: hit, {why}", text, path.parent)
         except Exception as error:  # noqa: BLE001 - of MAX's reader; it is compiled anew
             why = f"an earlier compile can't be read ({error})"
     start = time.perf_counter()
@@ -94,7 +96,7 @@ def compile_graph(
     seconds = time.perf_counter() - start
     kept = cache.keep(key, title, seconds, compiled.export_mef)
     origin = f"cache: miss, {why}" + ("" if kept else "; it could not be kept")
-    return Program(compiled, device, origin, text)
+    return Program(compiled, device, origin, text, cache.folder_of(key) if kept else None)
 
 
 def _compile(

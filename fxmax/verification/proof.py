@@ -33,13 +33,16 @@ BUDGET = 60.0
 """Seconds, past which only the example is compared."""
 
 
-def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, locate: bool = True) -> None:
+def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, locate: bool = True) -> bool:
     """Compare a compiled graph's results with eager torch's; what was compared goes into its report.
 
     Args:
         warn: warn of a mismatch in place of raising.
         budget: seconds; once they are spent no further inputs are tried. The example always is.
         locate: whether to look for the first node that went wrong, which takes two more compiles.
+
+    Returns:
+        Whether all that was compared agrees; False only with `warn`.
 
     Raises:
         MismatchError: a result differs by more than rounding explains.
@@ -49,7 +52,7 @@ def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, loc
     examples = captured.program.example_inputs
     if examples is None:
         report.unchecked = "the program came without example inputs"
-        return
+        return True
     leaves = pytree.tree_leaves(examples)
     relative = 0.0  # what rounding was seen to allow, over a result's scale
     for trial in trials(captured, leaves):
@@ -63,6 +66,7 @@ def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, loc
         report.checks.append(check)
     compiled.reset()
     report.seconds["check"] = time.perf_counter() - start
+    return not any(check.differs for check in report.checks)
 
 
 def _tried(
@@ -134,7 +138,7 @@ def _mismatch(
     if not warn:
         raise error
     warnings.warn(str(error), stacklevel=5)
-    return replace(check, note=f"DIFFERS: {faults[0].name}: {faults[0].fault}")
+    return replace(check, note=f"DIFFERS: {faults[0].name}: {faults[0].fault}", differs=True)
 
 
 def _explained(found: Verification) -> bool:

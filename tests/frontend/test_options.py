@@ -61,6 +61,7 @@ OTHER: list[dict[str, Any]] = [
         "passes": ("drop_asserts", "fuse_linear"),
         "strict": False,
         "unsupported": "torch",
+        "check": "warn",
         "quiet": True,
     },
     {"dtype": "int8", "quiet": True},
@@ -189,17 +190,28 @@ def test_an_option_that_there_is_not_is_refused_before_anything_is_done(entry: s
     assert arrived == []
 
 
-@pytest.mark.parametrize(("entry", "name"), [("explain", "unsupported"), ("torch.compile", "strict")])
-def test_an_option_of_another_entry_is_refused_with_those_there_are(entry: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("entry", "name", "known"),
+    [
+        ("explain", "unsupported", "device, dtype, passes"),
+        ("explain", "check", "device, dtype, passes"),
+        ("torch.compile", "strict", "check, device, dtype, passes"),
+    ],
+)
+def test_an_option_of_another_entry_is_refused_with_those_there_are(
+    entry: str, name: str, known: str
+) -> None:
     with pytest.raises((fxmax.OptionError, torch._dynamo.exc.BackendCompilerFailed)) as refused:
         ENTRIES[entry][0](**{name: OTHER[0][name]})
-    assert f"has no option {name!r}; there are device, dtype, passes" in str(refused.value)
+    assert f"has no option {name!r}; there are {known}" in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("said", "message"),
     [
         ({"unsupported": "skip"}, "it is 'error' or 'torch'"),
+        ({"check": "wran"}, "it is True, 'warn' or False"),
+        ({"check": None}, "it is True, 'warn' or False"),
         ({"passes": ["fuse_linaer"]}, "no such pass: fuse_linaer; did you mean 'fuse_linear'"),
         ({"dtype": "int4"}, "weights can be stored as int8"),
         ({"dtype": "int8", "passes": ["drop_asserts"]}, "needs the pass fuse_linear"),
@@ -223,3 +235,27 @@ def test_verify_takes_no_dynamic_shapes_for_what_is_lowered_already() -> None:
     lowered = fxmax.lower(Net(), (X,), compile=False, quiet=True)
     with pytest.raises(fxmax.OptionError, match="dynamic_shapes can't be changed"):
         fxmax.verify(lowered, (X,), dynamic_shapes=({0: torch.export.Dim("n")},), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "wanted"),
+    [
+        (None, True, True),
+        ("1", False, False),
+        ("0", True, False),
+        ("warn", True, "warn"),
+        ("0", "warn", "warn"),
+        ("warn", False, False),
+    ],
+)
+def test_the_environment_turns_the_check_off_and_never_on(monkeypatch, said, given, wanted) -> None:
+    monkeypatch.delenv("FXMAX_CHECK", raising=False)
+    if said is not None:
+        monkeypatch.setenv("FXMAX_CHECK", said)
+    assert Options.resolve(check=given).check == wanted
+
+
+def test_what_the_environment_can_t_say_is_refused(monkeypatch) -> None:
+    monkeypatch.setenv("FXMAX_CHECK", "off")
+    with pytest.raises(fxmax.OptionError, match="FXMAX_CHECK='off' in the environment: it is 1, warn or 0"):
+        Options.resolve()
