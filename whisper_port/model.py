@@ -16,7 +16,7 @@ from whisper.decoding import DecodingOptions, DecodingResult
 from whisper_port.compat.openai_objects import Decoder, Encoder, KeysValues, Scores
 from whisper_port.decoding.task import decode
 from whisper_port.engine import saved
-from whisper_port.engine.engine import Engine, Graphs, Sequences, Windows, host
+from whisper_port.engine.engine import Engine, Sequences, WhisperGraphs, Windows, host
 from whisper_port.engine.parts import ModelParts
 from whisper_port.transcription.start import start
 from whisper_port.vocabulary import Vocabulary
@@ -43,7 +43,7 @@ class WhisperModel:
         self.dims, self.source = parts.dims, parts.source
         self.alignment_heads = parts.alignment_heads.to_sparse()
         self.vocabulary = Vocabulary(parts.dims.n_vocab)
-        self.engine = Engine(Graphs(**parts.graphs), parts.dims, parts.device.to_device())
+        self.engine = Engine(WhisperGraphs(**parts.graphs), parts.dims, parts.device.to_device())
         self.encoder, self.decoder = Encoder(self.engine), Decoder(self.engine)
 
     def save(self, path: str | os.PathLike[str]) -> Path:

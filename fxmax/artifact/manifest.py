@@ -55,7 +55,7 @@ class GraphEntry:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointReference:
     """Weights that are not in the folder: a safetensors file, and what it must hash to."""
 
     path: str
@@ -72,7 +72,7 @@ class Manifest:
     target: Target
     graphs: dict[str, GraphEntry]
     weights: dict[str, WeightEntry]
-    checkpoint: Checkpoint | None = None
+    checkpoint: CheckpointReference | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -97,7 +97,7 @@ class Manifest:
                 target=Target(**{**data["target"], "features": tuple(data["target"]["features"])}),
                 graphs={name: _graph(entry) for name, entry in data["graphs"].items()},
                 weights={name: _weight(entry) for name, entry in data["weights"].items()},
-                checkpoint=Checkpoint(**data["checkpoint"]) if data["checkpoint"] else None,
+                checkpoint=CheckpointReference(**data["checkpoint"]) if data["checkpoint"] else None,
                 metadata=data["metadata"],
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -21,7 +21,7 @@ from fxmax.artifact.manifest import (
     MANIFEST,
     PROGRAM,
     WEIGHTS,
-    Checkpoint,
+    CheckpointReference,
     Manifest,
     WeightEntry,
     checksums,
@@ -139,7 +139,7 @@ def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _reference(
     checkpoint: Path, artifact: Path, weights: Mapping[str, WeightEntry], tensors: _Tensors
-) -> Checkpoint:
+) -> CheckpointReference:
     """Take out of `tensors` what the checkpoint holds, after checking that it holds just that."""
     digest, names = sha256(checkpoint), {}
     there = read_tensors(checkpoint)
@@ -151,7 +151,7 @@ def _reference(
         del tensors.held[tensor]
     inside = checkpoint.resolve().is_relative_to(artifact.resolve().parent)
     place = os.path.relpath(checkpoint, artifact.resolve().parent) if inside else str(checkpoint.resolve())
-    return Checkpoint(place, digest, names)
+    return CheckpointReference(place, digest, names)
 
 
 def _same(buffer: Buffer, tensor: TensorSource) -> bool:

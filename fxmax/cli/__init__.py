@@ -18,7 +18,7 @@ from fxmax.cli.profile import profile
 from fxmax.support.files import write_whole
 
 if TYPE_CHECKING:
-    from fxmax.cli.target import Given
+    from fxmax.cli.target import Target
 
 EXAMPLES = """
 \b
@@ -199,7 +199,7 @@ cli.add_command(profile)
 # -- helpers --------------------------------------------------------------------------------------
 
 
-def _given(target: str, dynamic: tuple[str, ...]) -> Given:
+def _given(target: str, dynamic: tuple[str, ...]) -> Target:
     from fxmax.cli.target import given
 
     return given(target, dynamic)

@@ -21,7 +21,7 @@ _DYNAMIC = re.compile(
 
 
 @dataclass
-class Given:
+class Target:
     """A module and its example inputs, as a factory gives them."""
 
     module: torch.nn.Module
@@ -35,7 +35,7 @@ class Given:
         return self.module, self.args, self.kwargs
 
 
-def given(target: str, dynamic: Sequence[str] = ()) -> Given:
+def given(target: str, dynamic: Sequence[str] = ()) -> Target:
     """Call the factory that `target` names.
 
     Raises:
@@ -52,7 +52,7 @@ def given(target: str, dynamic: Sequence[str] = ()) -> Given:
             f"{target} gave {_show(made)}; it must return an nn.Module, or (module, args), or "
             "(module, args, kwargs) with args a tuple and kwargs a dict"
         )
-    result = Given(module, tuple(args), dict(kwargs))
+    result = Target(module, tuple(args), dict(kwargs))
     result.dynamic_shapes = _dynamic_shapes(result, dynamic)
     return result
 
@@ -80,7 +80,7 @@ def _load(target: str) -> Any:
     return value
 
 
-def _dynamic_shapes(given: Given, dynamic: Sequence[str]) -> dict[str, Any] | None:
+def _dynamic_shapes(given: Target, dynamic: Sequence[str]) -> dict[str, Any] | None:
     """torch.export's `dynamic_shapes`, by parameter name; None where nothing varies."""
     if not dynamic:
         return None

@@ -1,6 +1,6 @@
 """Pooling over one, two or three axes, and over windows that the sizes decide. Mojo, on the CPU.
 
-MAX's own max_pool2d and avg_pool2d have two axes, no places, and no rule for NaN; the kernel follows
+MAX's own max_pool2d and avg_pool2d have two axes, no positions, and no rule for NaN; the kernel follows
 torch's loops, ties, NaN and padding included, and takes symbolic sizes.
 """
 
@@ -39,13 +39,13 @@ class Window(NamedTuple):
 
 
 class PoolSettings(NamedTuple):
-    """What the kernel reads by position: `pool.mojo` has these fields' places, by the same names."""
+    """What the kernel reads by position: `pool.mojo` has these fields' positions, by the same names."""
 
     deep: Window
     high: Window
     wide: Window
     count_padding: bool  # in an average
-    divisor: int  # of an average; 0: it is divided by how many places it counts
+    divisor: int  # of an average; 0: it is divided by how many positions it counts
 
     def pack(self) -> np.ndarray:
         """All of them in one row of numbers."""

@@ -24,7 +24,7 @@ from fxmax.rules.lib.values import axis, cast, static
 aten = torch.ops.aten
 
 
-class Rows:
+class AxisRows:
     """`x` as a matrix whose rows run along `dim`, the way to call a row kernel and to come back."""
 
     def __init__(self, x: TensorValue, dim: int | None) -> None:
@@ -60,13 +60,13 @@ class Rows:
         return ops.permute(y, [*order[: self.dim], len(order), *order[self.dim :]]).reshape(out.shape)
 
 
-# -- extrema with their places ----------------------------------------------------------------------
+# -- extrema with their positions ----------------------------------------------------------------------
 
 
 def _extremum(
     x: TensorValue, dim: int | None, outs: Sequence[TensorType], largest: bool
 ) -> list[TensorValue]:
-    rows = Rows(x, dim)
+    rows = AxisRows(x, dim)
     results = rows.call("extremum", [1, 1], largest=largest)
     return [rows.back(r, out) for r, out in zip(results, outs, strict=True)]
 
@@ -108,7 +108,7 @@ def _sorted(ctx: Context, x: TensorValue, dim: int, descending: bool, take: slic
     """Stable sort along `dim`: (values, indices), of each row the `take` slice."""
     if has_zero(x.shape):
         return _nothing(ctx)
-    rows = Rows(x, dim)
+    rows = AxisRows(x, dim)
     values, indices, _ = rows.call("sort", [None, None, None], descending=descending)
     if take is not None:
         values, indices = (ops.slice_tensor(m, [slice(None), take]) for m in (values, indices))
@@ -149,7 +149,7 @@ def median(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Any:
 
 @rule(aten.median.default, platform="cpu")
 def median_all(ctx: Context, self: TensorValue) -> TensorValue:
-    rows = Rows(self, None)
+    rows = AxisRows(self, None)
     size = static(rows.size, "the number of values")
     if size == 0:
         return filled(ctx, float("nan"))
@@ -167,7 +167,7 @@ def median_all(ctx: Context, self: TensorValue) -> TensorValue:
 def _running(ctx: Context, x: TensorValue, dim: int, largest: bool) -> list[TensorValue]:
     if has_zero(x.shape):
         return _nothing(ctx)
-    rows = Rows(x, dim)
+    rows = AxisRows(x, dim)
     results = rows.call("running_extremum", [None, None], largest=largest)
     return [rows.back(r, out) for r, out in zip(results, ctx.out, strict=True)]
 
@@ -195,5 +195,5 @@ def logcumsumexp(ctx: Context, self: TensorValue, dim: int) -> TensorValue:
 def _scan(ctx: Context, name: str, x: TensorValue, dim: int) -> TensorValue:
     if has_zero(x.shape):
         return filled(ctx, 0)
-    rows = Rows(cast(x, ctx.out.dtype), dim)
+    rows = AxisRows(cast(x, ctx.out.dtype), dim)
     return rows.back(rows.call(name, [None])[0], ctx.out)

@@ -15,7 +15,7 @@ from fxmax.source.statements import Names, lines_of, made_by, quoted, result_ste
 
 
 @dataclass
-class Block:
+class SourceBlock:
     """Calls that lie together: of one module that repeats, or of none."""
 
     calls: list[Call]
@@ -40,14 +40,14 @@ class Body:
 _NUMBERED = re.compile(r"^(?P<path>(?:.*?\.)?\d+)(?:\.|$)")
 
 
-def blocks_of(calls: list[Call]) -> list[Block]:
+def blocks_of(calls: list[Call]) -> list[SourceBlock]:
     """Cut where the outermost numbered module (`blocks.0`, `blocks.1`) changes."""
-    blocks: list[Block] = []
+    blocks: list[SourceBlock] = []
     for call in calls:
         found = _NUMBERED.match(call.path)
         path = found["path"] if found else ""
         if not blocks or blocks[-1].path != path:
-            blocks.append(Block([], path))
+            blocks.append(SourceBlock([], path))
         blocks[-1].calls.append(call)
     seen = Counter(b.path for b in blocks)
     for block in blocks:  # a module that is left and entered again can't be one function
@@ -56,7 +56,7 @@ def blocks_of(calls: list[Call]) -> list[Block]:
     return blocks
 
 
-def functions_of(blocks: list[Block], recording: Recording) -> list[Body]:
+def functions_of(blocks: list[SourceBlock], recording: Recording) -> list[Body]:
     """One body for each text that at least two blocks share; those blocks then hold their own."""
     ends = {mlir_value(v) for v in recording.outputs}
     readers: dict[Any, set[int]] = {}
@@ -64,7 +64,7 @@ def functions_of(blocks: list[Block], recording: Recording) -> list[Body]:
         for call in block.calls:
             for value in used_by(call):
                 readers.setdefault(mlir_value(value), set()).add(i)
-    shared: dict[tuple[str, ...], list[Block]] = {}
+    shared: dict[tuple[str, ...], list[SourceBlock]] = {}
     for i, block in enumerate(blocks):
         if block.path and len(block.calls) > 2:
             names = Names(prefix=block.path, outer=[])
@@ -91,7 +91,7 @@ def functions_of(blocks: list[Block], recording: Recording) -> list[Body]:
     return [f for f in functions if f is not None]
 
 
-def _module_name(block: Block) -> str:
+def _module_name(block: SourceBlock) -> str:
     """The class of the module, as a function's name."""
     for call in block.calls:
         stack = call.node.meta.get("nn_module_stack", {}) if call.node is not None else {}
@@ -102,7 +102,7 @@ def _module_name(block: Block) -> str:
     return "block"
 
 
-def function(body: Body, blocks: list[Block]) -> str:
+def function(body: Body, blocks: list[SourceBlock]) -> str:
     users = [b.path for b in blocks if b.body is not None and b.body.name == body.name]
     head = f"def {body.name}({', '.join(['prefix', *_parameters(body)])}):"
     said = f'    """{users[0]} to {users[-1]}: {len(users)} modules alike."""'
@@ -113,7 +113,7 @@ def _parameters(body: Body) -> list[str]:
     return ["x" if i == 0 else f"x{i + 1}" for i in range(len(body.takes))]
 
 
-def main_lines(blocks: list[Block], names: Names) -> list[str]:
+def main_lines(blocks: list[SourceBlock], names: Names) -> list[str]:
     """The main program: calls as they are, functions called, a loop where one feeds the next."""
     lines: list[str] = []
     i = 0
@@ -137,7 +137,7 @@ def main_lines(blocks: list[Block], names: Names) -> list[str]:
     return lines
 
 
-def _run(blocks: list[Block], start: int) -> list[Block]:
+def _run(blocks: list[SourceBlock], start: int) -> list[SourceBlock]:
     """Blocks from `start` on that are one function in a chain: `x = f("blocks.0", x, y)`."""
     run = [blocks[start]]
     for block in blocks[start + 1 :]:
@@ -152,7 +152,7 @@ def _run(blocks: list[Block], start: int) -> list[Block]:
     return run
 
 
-def _loop(run: list[Block], names: Names) -> list[str]:
+def _loop(run: list[SourceBlock], names: Names) -> list[str]:
     first, last = run[0], run[-1]
     assert first.body is not None
     assert last.body is not None

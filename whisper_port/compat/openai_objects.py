@@ -64,43 +64,43 @@ class SelfAttention:
         self.key, self.value = Projection(2 * layer), Projection(2 * layer + 1)
 
 
-class Block:
+class DecoderBlock:
     """A decoder layer."""
 
     def __init__(self, layer: int) -> None:
         self.attn, self.cross_attn = SelfAttention(layer), Hooked()
 
 
-class KeysValues(dict[Projection, "Rows"]):
+class KeysValues(dict[Projection, "CacheRows"]):
     """openai's `kv_cache`: empty until the decoder has run with it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sequences: Sequences | None = None
 
-    def fill(self, sequences: Sequences, blocks: Sequence[Block]) -> None:
+    def fill(self, sequences: Sequences, blocks: Sequence[DecoderBlock]) -> None:
         """Hold the caches of `sequences`."""
         self.sequences = sequences
         for block in blocks:
             for one in (block.attn.key, block.attn.value):
-                super().__setitem__(one, Rows(None))
+                super().__setitem__(one, CacheRows(None))
 
-    def __setitem__(self, projection: Projection, rows: Rows) -> None:
+    def __setitem__(self, projection: Projection, rows: CacheRows) -> None:
         """`cache[p] = cache[p][sources]`: reorder this cache's sequences."""
         if self.sequences is not None and rows.sources is not None:
             self.sequences.take(projection.index, rows.sources)
 
 
-class Rows:
+class CacheRows:
     """The rows of a cache that lies on the device, or a selection of them."""
 
     def __init__(self, sources: Sequence[int] | None) -> None:
         self.sources = sources
 
-    def __getitem__(self, sources: Sequence[int]) -> Rows:
-        return Rows(sources)
+    def __getitem__(self, sources: Sequence[int]) -> CacheRows:
+        return CacheRows(sources)
 
-    def detach(self) -> Rows:
+    def detach(self) -> CacheRows:
         """Itself: it has no gradients."""
         return self
 
@@ -124,7 +124,7 @@ class Decoder:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.blocks = [Block(i) for i in range(engine.dims.n_text_layer)]
+        self.blocks = [DecoderBlock(i) for i in range(engine.dims.n_text_layer)]
 
     def __call__(
         self, tokens: torch.Tensor, features: torch.Tensor, kv_cache: KeysValues | None = None

@@ -30,7 +30,7 @@ class Graph(Protocol):
 
 
 @dataclass(frozen=True)
-class Graphs:
+class WhisperGraphs:
     """A model's graphs; see `whisper_port.engine.graphs.jobs` for what each takes and gives."""
 
     encoder: Graph
@@ -62,7 +62,7 @@ class Engine:
     Threads may share it: it keeps nothing of a call but the last window, which it swaps whole.
     """
 
-    def __init__(self, graphs: Graphs, dims: ModelDimensions, device: Device) -> None:
+    def __init__(self, graphs: WhisperGraphs, dims: ModelDimensions, device: Device) -> None:
         self.graphs, self.dims, self.device = graphs, dims, device
         self.on_cpu = device.is_host
         self.cache_dtype = DType[graphs.step.signature.tensors[2].dtype]  # tokens, past, caches, …

@@ -47,7 +47,7 @@ def meta_encoder(dims: ModelDimensions) -> AudioEncoder:
 
 
 @contextmanager
-def attention(sdpa: bool) -> Iterator[None]:
+def attention_form(sdpa: bool) -> Iterator[None]:
     """Within the block openai's attention calls SDPA, or (False) writes it out."""
     if sdpa:
         yield
@@ -75,7 +75,7 @@ def lower_encoder(
         fxmax.WeightError: a tensor is missing, unknown or of another shape; it is named.
     """
     encoder = meta_encoder(checkpoint.dims)
-    with attention(sdpa):
+    with attention_form(sdpa):
         return fxmax.lower(
             encoder,
             encoder_inputs(encoder, windows),
@@ -97,7 +97,7 @@ def lower_encoder_dry(
 ) -> fxmax.Lowered:
     """Lower without compiling: any size in seconds and little memory; binds names if given any."""
     encoder = meta_encoder(dims)
-    with attention(sdpa):
+    with attention_form(sdpa):
         return fxmax.lower(
             encoder, encoder_inputs(encoder), state_dict=state_dict, device=device, compile=False, quiet=quiet
         )

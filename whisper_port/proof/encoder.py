@@ -16,7 +16,7 @@ import whisper
 import fxmax
 from fxmax.support.progress import Progress
 from whisper_port.checkpoints import Checkpoint
-from whisper_port.modules.encoder import attention, lower_encoder
+from whisper_port.modules.encoder import attention_form, lower_encoder
 
 # A wrong weight, a wrong axis or a dropped bias exceeds these by orders of magnitude: MAX and torch
 # add in different orders, which gives about 1e-6 of the features' scale.
@@ -171,7 +171,7 @@ def prove_encoder(
     compiled = lower_encoder(checkpoint, sdpa=sdpa, device=device, quiet=quiet)
     with progress.stage("torch", "building openai's own model on the same weights"):
         model = checkpoint.build()
-    with progress.stage("run"), attention(sdpa), torch.inference_mode():
+    with progress.stage("run"), attention_form(sdpa), torch.inference_mode():
         first, actual = _timed(lambda: compiled(mel))
         _, expected = _timed(lambda: model.encoder(mel))
         ours, theirs = [], []

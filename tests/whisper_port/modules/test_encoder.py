@@ -10,7 +10,7 @@ from fxmax import WeightError
 from tests.support.speech import CLIPS, SAMPLE
 from whisper_port.audio.reading import load_audio
 from whisper_port.checkpoints import Checkpoint, meta_checkpoint, resolve
-from whisper_port.modules.encoder import attention, lower_encoder_dry, meta_encoder
+from whisper_port.modules.encoder import attention_form, lower_encoder_dry, meta_encoder
 from whisper_port.modules.example_inputs import encoder_inputs
 from whisper_port.proof import encoder as proof
 
@@ -20,7 +20,7 @@ def compiled_both_ways(checkpoint: Checkpoint) -> dict[str, fxmax.Compiled]:
     jobs = {}
     for name, sdpa in (("sdpa", True), ("written_out", False)):
         encoder = checkpoint.build().encoder
-        with attention(sdpa):
+        with attention_form(sdpa):
             jobs[name] = fxmax.Job(torch.export.export(encoder, encoder_inputs(encoder), strict=False))
     return fxmax.lower_many(jobs, device="cpu", quiet=True)
 
@@ -101,7 +101,7 @@ def test_the_encoder_needs_no_example_inputs() -> None:
 @pytest.mark.parametrize("form", ["sdpa", "written_out"])
 def test_features_and_text_equal_torchs(form, compiled, tiny, mel) -> None:
     model = tiny.build()
-    with torch.inference_mode(), attention(form == "sdpa"):
+    with torch.inference_mode(), attention_form(form == "sdpa"):
         expected = model.encoder(mel)
     with torch.inference_mode():
         comparison = proof.compare(model, mel, compiled[form](mel), expected)
@@ -175,7 +175,7 @@ def test_every_clip_gives_torchs_text(name: str) -> None:
         mel = proof.log_mel(load_audio(clip), checkpoint.dims.n_mels)
         with torch.inference_mode():
             for form, compiled in forms.items():
-                with attention(form == "sdpa"):
+                with attention_form(form == "sdpa"):
                     expected = model.encoder(mel)
                 comparison = proof.compare(model, mel, compiled(mel), expected)
                 assert comparison.ok, (clip.name, form, comparison)
