@@ -25,6 +25,7 @@ from fxmax.lowering.derived_sizes import entry_dim, is_derived
 from fxmax.lowering.inplace_state import InplaceState
 from fxmax.runtime.labels import labelled
 from fxmax.runtime.signature import ConstantSpec, OutputSpec, Signature, TensorSpec
+from fxmax.support.signals import Declined
 
 WEIGHT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.USER_INPUT_MUTATION)
@@ -76,7 +77,7 @@ def boundary_of(program: ExportedProgram, symbols: Symbols, device: DeviceRef) -
     """Read an exported program's graph signature.
 
     Raises:
-        CaptureError: an input that MAX can't take (an integer that varies, a custom object).
+        CaptureError: an input that MAX can't take (an integer that varies, a custom object, complex numbers).
     """
     nodes = {n.name: n for n in program.graph.nodes}
     labels = iter(_labels(program))
@@ -127,7 +128,12 @@ def _tensor(
     shape = tuple(symbols.text(s) for s in val.shape)
     kind = BufferType if mutated else TensorType
     dtype = str(val.dtype).removeprefix("torch.")
-    return TensorSpec(label, dtype, shape, mutated), kind(compute_dtype(val.dtype, device), dims, device)
+    try:
+        computed = compute_dtype(val.dtype, device)
+    except Declined as declined:
+        parts = "; pass torch.view_as_real of it, and make it complex inside of the module"
+        raise CaptureError(f"input {label}: {declined}{parts if val.is_complex() else ''}") from declined
+    return TensorSpec(label, dtype, shape, mutated), kind(computed, dims, device)
 
 
 def _destinations(program: ExportedProgram) -> list[str | None]:

@@ -190,3 +190,15 @@ def test_no_such_device() -> None:
 def test_an_unknown_pass_is_refused() -> None:
     with pytest.raises(fxmax.FxmaxError, match="no such pass: fuse_everything"):
         fxmax.explain(Gelu(), (torch.ones(2),), passes=["fuse_everything"], quiet=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_an_input_of_complex_numbers_is_named(dtype: torch.dtype) -> None:
+    class Turned(nn.Module):
+        def forward(self, x, z):
+            return x * z.abs()
+
+    with pytest.raises(
+        fxmax.CaptureError, match=rf"input z: MAX has no tensors of {dtype}; pass torch\.view_as"
+    ):
+        fxmax.explain(Turned(), (torch.ones(3), torch.ones(3, dtype=dtype)), quiet=True)
