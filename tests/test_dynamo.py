@@ -12,6 +12,8 @@ from fxmax import dynamo
 from fxmax.dynamo import _fqn
 from tests.support.parity import assert_same
 
+pytestmark = pytest.mark.compiles
+
 
 class Model(nn.Module):
     def __init__(self) -> None:

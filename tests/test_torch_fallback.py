@@ -13,6 +13,8 @@ import fxmax
 from fxmax.torch_fallback import Partitioned
 from tests.support.parity import assert_same
 
+pytestmark = pytest.mark.compiles
+
 
 class Mixed(nn.Module):
     """Linears around an op that has no rule, a symbolic size used as a number, and a counter."""

@@ -18,6 +18,8 @@ import fxmax
 from fxmax.artifact import writing
 from fxmax.artifact.manifest import CHECKSUMS, GRAPH, KERNELS, MANIFEST, PROGRAM, WEIGHTS, checksums
 
+pytestmark = pytest.mark.compiles
+
 FILES = (MANIFEST, PROGRAM, WEIGHTS, GRAPH, CHECKSUMS)
 
 

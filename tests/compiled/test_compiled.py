@@ -11,7 +11,6 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from torch import nn
 
 import fxmax
 from fxmax import InputError, WeightError
@@ -101,16 +100,6 @@ def test_two_modules_with_the_same_names_keep_their_own_weights(compiled: dict[s
     with torch.no_grad():
         assert_same(compiled["first"](x), Affine(1)(x))
         assert_same(compiled["second"](x), Affine(2)(x))
-
-
-def test_a_program_compiled_apart_lives_beside_the_others(compiled: dict[str, Compiled]) -> None:
-    x = torch.randn(2, 4)
-    apart = fxmax.lower(Affine(9), (torch.zeros(2, 4),), device="cpu", quiet=True)
-    with torch.no_grad():
-        for _ in range(3):
-            assert_same(apart(x), Affine(9)(x))
-            assert_same(compiled["first"](x), Affine(1)(x))
-    assert apart.report.seconds["compile"] > 0
 
 
 def test_load_state_dict_swaps_without_a_compile(compiled: dict[str, Compiled], monkeypatch) -> None:
@@ -248,6 +237,7 @@ def test_results_outlive_later_calls(compiled: dict[str, Compiled]) -> None:
     assert torch.equal(first, kept)
 
 
+@pytest.mark.slow
 def test_the_same_graphs_under_other_names_are_not_mixed_up() -> None:
     """MAX's cache ignores names: the second module comes back with the names of the first."""
     fns = [lambda x: x + 1.125, lambda x: x * 3.0625, lambda x: x - 7.03]
@@ -256,39 +246,3 @@ def test_the_same_graphs_under_other_names_are_not_mixed_up() -> None:
         compiled = fxmax.lower_many(jobs, device="cpu", quiet=True)
         for name, fn in zip(names, fns, strict=True):
             assert_same(compiled[name](torch.ones(2)), fn(torch.ones(2)))
-
-
-def test_a_mask_of_infinities_that_the_module_makes_is_no_cause_for_a_warning() -> None:
-    class Masked(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.register_buffer("mask", torch.full((4, 4), -torch.inf).triu_(1), persistent=False)
-
-        def forward(self, x):
-            return torch.softmax(x + self.mask, -1)
-
-    x = torch.randn(4, 4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        compiled = fxmax.lower(Masked(), (x,), device="cpu", quiet=True)
-    assert_same(compiled(x), Masked()(x))
-
-
-class Constants(nn.Module):
-    """A linear, which is a kernel of ours, beside what MAX folds as it compiles."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(4, 6)
-
-    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return self.layer(x) + 2 * torch.arange(6) - self.layer(y)
-
-
-def test_one_tensor_as_the_example_of_two_inputs_is_two_inputs() -> None:
-    """And a kernel of ours compiles beside constants that MAX folds, in a graph alone."""
-    module, example = Constants().eval(), torch.randn(3, 4)
-    lowered = fxmax.lower(module, (example, example), device="cpu", quiet=True)
-    x, y = torch.randn(3, 4), torch.randn(3, 4)
-    with torch.no_grad():
-        torch.testing.assert_close(lowered(x, y), module(x, y))

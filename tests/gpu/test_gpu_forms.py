@@ -11,10 +11,10 @@ import torch
 from max.graph import ops
 
 import fxmax
-from fxmax import Job, RuleTable
+from fxmax import RuleTable
 from fxmax.rules.lib.conv_as_matmul import by_windows
 from fxmax.rules.lib.matmul import parts
-from tests.support.parity import assert_same
+from tests.support.parity import Batch, Case, ids
 
 aten = torch.ops.aten
 
@@ -77,38 +77,36 @@ NUMBERS = torch.cat(
 )
 
 
-def lowered(jobs):
-    return fxmax.lower_many(jobs, table=table(), device="cpu", passes=["drop_asserts"], quiet=True)
+OWN = {"table": table(), "passes": ["drop_asserts"]}
+WINDOWS = [
+    *(Case(name, module, [torch.randn(shape)], slow=True, **OWN) for name, (module, shape) in CONVS.items()),
+    Case(
+        "any_batch",
+        CONVS["strided"][0],
+        [torch.randn(2, 5, 12)],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        slow=True,
+        **OWN,
+    ),
+]
+PARITY = Batch([*WINDOWS, Case("parts", Parts(), [NUMBERS], **OWN)])
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    jobs = {name: Job(module.eval(), (torch.zeros(shape),)) for name, (module, shape) in CONVS.items()}
-    batch = torch.export.Dim("batch")
-    jobs["any_batch"] = Job(CONVS["strided"][0], (torch.zeros(2, 5, 12),), dynamic_shapes=({0: batch},))
-    return lowered(jobs)
+@pytest.mark.parametrize("id", ids(WINDOWS))
+def test_a_convolution_by_windows(parity, id):
+    parity.check(id)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CONVS)
-def test_a_convolution_by_windows(compiled, name):
-    module, shape = CONVS[name]
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        assert_same(compiled[name](x), module(x))
-
-
-@pytest.mark.slow
-def test_a_convolution_by_windows_of_any_batch(compiled):
+@pytest.mark.parametrize("id", ["any_batch"])
+def test_a_convolution_by_windows_of_any_batch(parity, id):
     for batch in (1, 5):
-        x = torch.randn(batch, 5, 12)
-        with torch.no_grad():
-            assert_same(compiled["any_batch"](x), CONVS["strided"][0](x))
+        parity.check(id, torch.randn(batch, 5, 12))
 
 
-def test_a_factor_is_cut_in_parts_that_tf32_holds():
-    graph = lowered({"parts": Job(Parts(), (NUMBERS,))})["parts"]
-    high, finite, low = (part.numpy() for part in graph(NUMBERS))
+@pytest.mark.parametrize("id", ["parts"])
+def test_a_factor_is_cut_in_parts_that_tf32_holds(parity, id):
+    high, finite, low = (part.numpy() for part in parity[id](NUMBERS))
     x = NUMBERS.numpy()
     cut = np.isfinite(x)
     np.testing.assert_array_equal(high[cut] + low[cut], x[cut])

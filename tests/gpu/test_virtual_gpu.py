@@ -86,8 +86,15 @@ def on_an_h100(program: str) -> str:
     return done.stdout
 
 
-def test_what_the_gpu_has_no_kernel_for_runs_on_the_host_and_is_named():
-    [note] = [line for line in on_an_h100(WALK).splitlines() if "on the host" in line]
+@pytest.fixture(scope="module")
+def walked():
+    """What the walks print, both in one process."""
+    return on_an_h100(WALK + QUERIES)
+
+
+@pytest.mark.slow
+def test_what_the_gpu_has_no_kernel_for_runs_on_the_host_and_is_named(walked):
+    [note] = [line for line in walked.splitlines() if "on the host" in line]
     for op in ("argmax", "fmod", "sort", "atan2"):
         assert f"aten.{op}" in note
 
@@ -117,9 +124,10 @@ def _kind(rule: str) -> str:
     return rule.partition("[")[2].rstrip("]") or "any"
 
 
-def test_flash_attention_has_whole_tiles_of_queries():
+@pytest.mark.slow
+def test_flash_attention_has_whole_tiles_of_queries(walked):
     """It writes whole tiles: see `rules/fused_attention.py`."""
-    [call] = [line for line in on_an_h100(QUERIES).splitlines() if "mo.mha.no_cache" in line]
+    [call] = [line for line in walked.splitlines() if "mo.mha.no_cache" in line]
     assert "[1, 256, 2, 64]" in call.split("->")[-1]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.support.parity import Batch, Case, parity_fixture
+from tests.support.parity import Batch, Case
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 
@@ -78,7 +78,7 @@ CASES = [
     Case("attention_shared_few_rows", grouped, qkv(2, 6, 3, 18, 16, 16, held=3)),
     Case("attention_nan", sdpa, [*qkv(1, 2, 15, 18, 16, 16)[:2], torch.full((1, 2, 18, 16), math.nan)]),
 ]
-parity = parity_fixture(CASES)
+PARITY = Batch(CASES)
 
 
 @pytest.mark.parametrize("id", [c.id for c in CASES])

@@ -10,9 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import fxmax
-from tests.support.parity import Batch, Case, Fn, assert_same, parity_fixture
-
-pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
+from tests.support.parity import Batch, Case, Fn, assert_same, ids
 
 BATCH, ROWS = torch.export.Dim("batch", min=1, max=8), torch.export.Dim("rows", min=1, max=64)
 
@@ -50,33 +48,38 @@ def floats(b: int, h: int, s: int, t: int, d: int) -> list[torch.Tensor]:
 torch.manual_seed(0)
 PAST = torch.export.Dim("past", max=30)
 CASES = [
-    Case("one_query", attention, inputs(2, 3, 1, 37, 64)),
-    Case("five_queries", attention, inputs(1, 2, 5, 16, 16)),
+    Case("one_query", attention, inputs(2, 3, 1, 37, 64), slow=True),
+    Case("five_queries", attention, inputs(1, 2, 5, 16, 16), slow=True),
     Case("one_key", attention, inputs(1, 2, 3, 1, 32)),
-    Case("odd_width", attention, inputs(1, 2, 3, 7, 20)),
+    Case("odd_width", attention, inputs(1, 2, 3, 7, 20), slow=True),
     Case(
-        "large_scores", attention, [30 * x if x.is_floating_point() else x for x in inputs(1, 2, 4, 33, 48)]
+        "large_scores",
+        attention,
+        [30 * x if x.is_floating_point() else x for x in inputs(1, 2, 4, 33, 48)],
+        slow=True,
     ),
-    Case("a_scale", scaled, inputs(2, 2, 4, 50, 16)[:3]),
-    Case("first_places", first, floats(2, 3, 5, 20, 48)),
-    Case("first_odd_width", first, floats(1, 2, 3, 20, 12)),
+    Case("a_scale", scaled, inputs(2, 2, 4, 50, 16)[:3], slow=True),
+    Case("first_places", first, floats(2, 3, 5, 20, 48), slow=True),
+    Case("first_odd_width", first, floats(1, 2, 3, 20, 12), slow=True),
     Case(
         "places_used",
         used,
         [*floats(2, 3, 1, 31, 64), torch.zeros(7)],
         dynamic_shapes=({0: BATCH}, {0: BATCH}, {0: BATCH}, {0: PAST}),
+        slow=True,
     ),
     Case(
         "any_size",
         attention,
         inputs(2, 3, 5, 18, 16),
         dynamic_shapes=({0: BATCH, 2: ROWS}, *[{0: BATCH}] * 4),
+        slow=True,
     ),
 ]
-parity = parity_fixture(CASES)
+PARITY = Batch(CASES)
 
 
-@pytest.mark.parametrize("id", [c.id for c in CASES])
+@pytest.mark.parametrize("id", ids(CASES))
 def test_equals_torch(parity: Batch, id: str) -> None:
     parity.check(id)
     ops = parity.compiled(id).report.ops()
@@ -84,11 +87,13 @@ def test_equals_torch(parity: Batch, id: str) -> None:
     assert not {"aten.mul.Tensor", "aten.slice.Tensor"} & set(ops), "a copy of the cache is written out"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "rows"), [(1, 1), (3, 4), (1, 9)])
 def test_any_size(parity: Batch, batch: int, rows: int) -> None:
     parity.check("any_size", *inputs(batch, 3, rows, 18, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("past", [0, 1, 15, 30])
 def test_any_number_of_places_used(parity: Batch, past: int) -> None:
     parity.check("places_used", *floats(3, 3, 1, 31, 64), torch.zeros(past))
@@ -125,6 +130,7 @@ class Cache(nn.Module):
         return F.scaled_dot_product_attention(x.flatten(0, 1), k, v).view(x.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [3, 2])
 def test_a_cache_is_written_in_place_and_read_there(caches: dict[int, fxmax.Compiled], axis: int) -> None:
     ours, theirs = caches[axis], Cache(axis).eval()

@@ -14,7 +14,7 @@ from torch import nn
 from torch.export import Dim
 from torch.nn import functional as F
 
-from tests.support.parity import Batch, Case, parity_fixture
+from tests.support.parity import Batch, Case
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 
@@ -151,7 +151,7 @@ CASES = [
     ),
 ]
 FUSED = [c.id for c in CASES if isinstance(c.fn, Block)]
-parity = parity_fixture(CASES)
+PARITY = Batch(CASES)
 
 
 @pytest.mark.parametrize("id", [c.id for c in CASES])

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import fxmax
 from fxmax.kernels.packing import PACKINGS
-from tests.support.parity import Batch, Case, parity_fixture
+from tests.support.parity import Batch, Case
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 
@@ -100,7 +100,7 @@ CASES = [
     Case("attention_one_query", attention, qkv(1, 1, 33, 2, 16, 16)),
     Case("attention_large_scores", attention, [30 * x for x in qkv(1, 14, 18, 2, 16, 16)]),
 ]
-parity = parity_fixture(CASES)
+PARITY = Batch(CASES)
 
 
 @pytest.mark.parametrize("id", [c.id for c in CASES])
@@ -117,7 +117,7 @@ def test_large_linears_take_seven_products(parity: Batch) -> None:
 
 def test_rows_that_are_unlike_do_not_reach_into_each_other(parity: Batch) -> None:
     """Each row is within 1e-5 of its own scale, beside rows 1e4 times as large; one of zeros is the bias."""
-    case = parity.cases[parity.names["eight_for_unlike_rows"]]
+    case = parity.cases["eight_for_unlike_rows"]
     y, expected = parity.compiled(case.id)(*case.inputs), case.module(*case.inputs).detach()
     finite = expected.isfinite().all(1)
     assert finite.sum() == 270 - 3

@@ -9,7 +9,7 @@ import torch
 from torch.export import Dim
 from torch.nn import functional as F
 
-from tests.support.parity import Batch, Case, parity_fixture
+from tests.support.parity import Batch, Case
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 
@@ -71,7 +71,7 @@ CASES = [
         dynamic_shapes=({0: Dim("batch", min=3), 1: Dim("rows", min=3)}, {0: Dim("batch", min=3)}),
     ),
 ]
-parity = parity_fixture(CASES)
+PARITY = Batch(CASES)
 
 
 @pytest.mark.parametrize("id", [c.id for c in CASES])

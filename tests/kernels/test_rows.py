@@ -11,7 +11,7 @@ from torch.export import Dim
 from torch.nn import functional as F
 
 import fxmax
-from tests.support.parity import Batch, Case, parity_fixture
+from tests.support.parity import Batch, Case
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 
@@ -67,7 +67,7 @@ CASES = [
         dynamic_shapes=({0: count}, {0: rows}),
     ),
 ]
-parity = parity_fixture(CASES)
+PARITY = Batch(CASES)
 
 
 @pytest.mark.parametrize("id", [c.id for c in CASES])

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional as F
 
-import fxmax
-from tests.support.parity import DEVICE, assert_same
+from tests.support.parity import Batch, Case
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 
@@ -70,15 +69,11 @@ def inputs(b: int, n: int, k: int) -> tuple[Tensor, ...]:
     return tuple(torch.randn(shape, generator=g) for shape in shapes)
 
 
-@pytest.fixture(scope="module")
-def compiled() -> dict[str, fxmax.Compiled]:
-    sizes = ({0: B, 1: N, 2: K}, {0: N, 1: K}, {0: N}, {0: K}, {0: B, 1: K})
-    jobs = {name: fxmax.Job(Of(f), inputs(3, 4, 5), None, sizes) for name, f in CASES.items()}
-    return fxmax.lower_many(jobs, device=DEVICE, quiet=True)
+SIZES = ({0: B, 1: N, 2: K}, {0: N, 1: K}, {0: N}, {0: K}, {0: B, 1: K})
+PARITY = Batch([Case(name, Of(f), inputs(3, 4, 5), dynamic_shapes=SIZES) for name, f in CASES.items()])
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_it_equals_torch_at_any_size(compiled: dict[str, fxmax.Compiled], name: str) -> None:
+@pytest.mark.parametrize("id", CASES)
+def test_it_equals_torch_at_any_size(parity: Batch, id: str) -> None:
     for sizes in ((2, 3, 4), (3, 4, 5), (5, 7, 2)):
-        given = inputs(*sizes)
-        assert_same(compiled[name](*given), CASES[name](*given))
+        parity.check(id, *inputs(*sizes))

@@ -9,7 +9,7 @@ from torch.export import Dim
 from torch.nn import functional as F
 
 import fxmax
-from tests.support.parity import assert_same
+from tests.support.parity import Batch, Case, assert_same
 
 pytestmark = pytest.mark.slow  # one and a half minutes of compiling
 
@@ -73,37 +73,33 @@ class Hands(nn.Module):
         return x, y, x + y
 
 
-def jobs() -> dict[str, fxmax.Job]:
-    q, k = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 7, 8)
-    return {
-        "fold": fxmax.Job(
-            Fold(), (torch.randn(2, 7, 4), torch.randn(3, 8)), None, ({1: 2 * HALF + 1}, {0: HALF})
+Q, K = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 7, 8)
+MASKED_SIZES = ({0: Dim("b"), 2: N}, {0: Dim("b"), 2: Dim("m", min=2)})
+PAST_SIZES = ({1: Dim("new", max=3)}, {0: Dim("past", max=8)})
+PARITY = Batch(
+    [
+        Case(
+            "fold",
+            Fold(),
+            [torch.randn(2, 7, 4), torch.randn(3, 8)],
+            dynamic_shapes=({1: 2 * HALF + 1}, {0: HALF}),
         ),
-        "odd": fxmax.Job(Odd(), (torch.randn(7),), None, ({0: 2 * HALF + 1},)),
-        "auto": fxmax.Job(Odd(), (torch.randn(7),), None, ({0: Dim.AUTO},)),
-        "masked": fxmax.Job(Masked(), (q, k), None, ({0: Dim("b"), 2: N}, {0: Dim("b"), 2: Dim("m", min=2)})),
-        "cache": fxmax.Job(
-            Cache(),
-            (torch.randn(2, 2), torch.zeros(3)),
-            None,
-            ({1: Dim("new", max=3)}, {0: Dim("past", max=8)}),
-        ),
-        "hands": fxmax.Job(Hands(), (torch.zeros(3), torch.zeros(3))),
-        "places": fxmax.Job(Places(), (torch.randn(2, 1, 3), torch.tensor([2]), torch.tensor([0, 4]))),
-    }
+        Case("odd", Odd(), [torch.randn(7)], dynamic_shapes=({0: 2 * HALF + 1},)),
+        Case("auto", Odd(), [torch.randn(7)], dynamic_shapes=({0: Dim.AUTO},)),
+        Case("masked", Masked(), [Q, K], dynamic_shapes=MASKED_SIZES),
+        Case("cache", Cache(), [torch.randn(2, 2), torch.zeros(3)], dynamic_shapes=PAST_SIZES),
+        Case("hands", Hands(), [torch.zeros(3), torch.zeros(3)]),
+        Case("places", Places(), [torch.randn(2, 1, 3), torch.tensor([2]), torch.tensor([0, 4])]),
+    ]
+)
 
 
-@pytest.fixture(scope="module")
-def compiled() -> dict[str, fxmax.Compiled]:
-    return fxmax.lower_many(jobs(), device="cpu", quiet=True)
-
-
-def test_derived_sizes(compiled: dict[str, fxmax.Compiled]) -> None:
+def test_derived_sizes(parity: Batch) -> None:
     for half in (2, 3, 9):
         x, y, v = torch.randn(2, 2 * half + 1, 4), torch.randn(half, 8), torch.randn(2 * half + 1)
-        assert_same(compiled["fold"](x, y), Fold()(x, y))
-        assert_same(compiled["odd"](v), Odd()(v))
-        assert_same(compiled["auto"](v), Odd()(v))
+        assert_same(parity["fold"](x, y), Fold()(x, y))
+        assert_same(parity["odd"](v), Odd()(v))
+        assert_same(parity["auto"](v), Odd()(v))
 
 
 @pytest.mark.parametrize(
@@ -117,34 +113,34 @@ def test_derived_sizes(compiled: dict[str, fxmax.Compiled]) -> None:
         ("masked", [(2, 3, 5, 8), (3, 3, 7, 8)], r"k has size 3 on axis 0; b is 2 elsewhere"),
     ],
 )
-def test_refusals_name_the_size(compiled: dict[str, fxmax.Compiled], name: str, shapes, message: str) -> None:
+def test_refusals_name_the_size(parity: Batch, name: str, shapes, message: str) -> None:
     with pytest.raises(fxmax.InputError, match=message):
-        compiled[name](*(torch.randn(s) for s in shapes))
+        parity[name](*(torch.randn(s) for s in shapes))
 
 
-def test_masks_of_symbolic_sizes(compiled: dict[str, fxmax.Compiled]) -> None:
+def test_masks_of_symbolic_sizes(parity: Batch) -> None:
     for b, n, m in ((2, 5, 7), (1, 16, 3), (4, 2, 30)):
         q, k = torch.randn(b, 3, n, 8), torch.randn(b, 3, m, 8)
-        assert_same(compiled["masked"](q, k), Masked()(q, k))
+        assert_same(parity["masked"](q, k), Masked()(q, k))
 
 
-def test_a_cache_is_written_in_place_at_a_place_that_varies(compiled: dict[str, fxmax.Compiled]) -> None:
+def test_a_cache_is_written_in_place_at_a_place_that_varies(parity: Batch) -> None:
     module = Cache()
     for past, new in ((0, 2), (5, 3), (8, 1), (2, 2)):
         x, before = torch.randn(2, new), torch.zeros(past)
-        assert_same(compiled["cache"](x, before), module(x, before))
+        assert_same(parity["cache"](x, before), module(x, before))
 
 
-def test_a_cache_is_written_by_index(compiled: dict[str, fxmax.Compiled]) -> None:
+def test_a_cache_is_written_by_index(parity: Batch) -> None:
     module = Places()
     for place, places in (([4], [0, 1]), ([0], [3, 2]), ([4], [1, 4])):
         given = torch.randn(2, 1, 3), torch.tensor(place), torch.tensor(places)
-        assert_same(compiled["places"](*given), module(*given))
+        assert_same(parity["places"](*given), module(*given))
 
 
-def test_outputs_alias_the_inputs_that_torch_returns(compiled: dict[str, fxmax.Compiled]) -> None:
+def test_outputs_alias_the_inputs_that_torch_returns(parity: Batch) -> None:
     x, y = torch.randn(3), torch.zeros(3)
-    same, written, total = compiled["hands"](x, y)
+    same, written, total = parity["hands"](x, y)
     assert same is x
     assert written is y
     assert_same(y, torch.ones(3))

@@ -10,7 +10,7 @@ import torch
 from torch.export import Dim
 
 import fxmax
-from tests.support.parity import Batch, Case, Fn, parity_fixture
+from tests.support.parity import Batch, Case, Fn
 from tests.support.rewritable import Rotary
 from tests.support.rewritten import reasons
 
@@ -41,7 +41,7 @@ CASES = [
         dynamic_shapes=({0: Dim("batch"), 1: Dim("length", max=16)},),
     ),
 ]
-parity = parity_fixture(CASES)
+PARITY = Batch(CASES)
 
 
 @pytest.mark.slow
@@ -55,6 +55,7 @@ def test_one_compile_serves_other_lengths(parity: Batch) -> None:
     parity.check("any_length", torch.randn(1, 16, 3, 8))
 
 
+@pytest.mark.slow
 def test_a_complex_weight_is_bound_by_name_and_saved(tmp_path: Path) -> None:
     x, other = torch.randn(2, 5, 3, 8), Rotary(True)
     compiled = fxmax.lower(Rotary(True), (x,), device="cpu", quiet=True)

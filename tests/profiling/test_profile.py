@@ -18,6 +18,8 @@ from fxmax.profiling import Profile
 from fxmax.profiling.graphs import Graphs
 from fxmax.verification.reference import given_inputs, placeholders, reference_walk
 
+pytestmark = pytest.mark.compiles
+
 
 class Block(nn.Module):
     def __init__(self) -> None:

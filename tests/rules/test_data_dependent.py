@@ -10,6 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import fxmax
+from tests.support.parity import Batch, Case, ids
 
 
 class Places(nn.Module):
@@ -49,32 +50,26 @@ class Experts(nn.Module):
         return y
 
 
-SHAPES = {Places: (3, 4), Rows: (3, 2, 4), Written: (3, 4), Experts: (6, 4)}
+torch.manual_seed(0)
+CASES = [
+    Case("nonzero", lambda x: torch.nonzero(x), [torch.randn(3, 4)]),
+    Case("places", Places(), [torch.randn(3, 4)], slow=True),
+    Case("rows", Rows(), [torch.randn(3, 2, 4)], slow=True),
+    Case("written", Written(), [torch.randn(3, 4)], slow=True),
+    Case("experts", Experts(), [torch.randn(6, 4)], slow=True),
+]
+PARITY = Batch(CASES)
 
 
-@pytest.fixture(scope="module")
-def modules() -> dict[str, nn.Module]:
-    torch.manual_seed(0)
-    return {cls.__name__: cls().eval() for cls in SHAPES}
-
-
-@pytest.fixture(scope="module")
-def compiled(modules: dict[str, nn.Module]) -> dict[str, fxmax.Compiled]:
-    jobs = {c.__name__: fxmax.Job(modules[c.__name__], (torch.randn(s),)) for c, s in SHAPES.items()}
-    return fxmax.lower_many(jobs, device="cpu", quiet=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [cls.__name__ for cls in SHAPES])
-def test_any_count_comes_from_one_compile(
-    modules: dict[str, nn.Module], compiled: dict[str, fxmax.Compiled], name: str
-) -> None:
-    [shape] = [s for c, s in SHAPES.items() if c.__name__ == name]
+@pytest.mark.parametrize("id", ids(CASES))
+def test_any_count_comes_from_one_compile(parity: Batch, id: str) -> None:
+    case = parity.cases[id]
+    shape = case.inputs[0].shape
     inputs = [torch.randn(shape) for _ in range(3)] + [torch.ones(shape), -torch.ones(shape)]
     for x in [*inputs, torch.full(shape, float("nan"))]:
         with torch.no_grad():
-            wanted = modules[name](x)
-        assert_close(compiled[name](x), wanted, equal_nan=True, rtol=1e-5, atol=1e-6)
+            wanted = case.module(x)
+        assert_close(parity[id](x), wanted, equal_nan=True, rtol=1e-5, atol=1e-6)
 
 
 class Fixed(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.support.parity import Batch, Case, parity_fixture
+from tests.support.parity import Batch, Case
 
 pytestmark = pytest.mark.slow  # CI runs them: minutes of compiling
 
@@ -105,7 +105,7 @@ CASES = [
         "addr", lambda x: torch.addr(x, x[0], x[0], beta=0, alpha=0), [torch.tensor([[math.nan, 1], [2, 3]])]
     ),
 ]
-parity = parity_fixture(CASES)
+PARITY = Batch(CASES)
 
 
 @pytest.mark.parametrize("id", [c.id for c in CASES])

@@ -7,7 +7,7 @@ import torch
 from torch.export import Dim
 from torch.nn import functional as F
 
-from tests.support.parity import Batch, Case, ids, parity_fixture
+from tests.support.parity import Batch, Case, ids
 
 torch.manual_seed(0)
 L = torch.randn(2, 4, 11)
@@ -39,8 +39,13 @@ CASES = [
         slow=True,
     ),
     Case("max_pool_ties", lambda x: F.max_pool2d(x.float(), 3, 1, 1, return_indices=True), [TIES], slow=True),
-    Case("max_pool_1d_3d", lambda x, v: (F.max_pool1d(x, 3, 2, 1), F.max_pool3d(v, 2, padding=1)), [L, V]),
-    Case("max_pool_int", lambda x: F.max_pool2d(x, 2, 1, 1), [TIES]),
+    Case(
+        "max_pool_1d_3d",
+        lambda x, v: (F.max_pool1d(x, 3, 2, 1), F.max_pool3d(v, 2, padding=1)),
+        [L, V],
+        slow=True,
+    ),
+    Case("max_pool_int", lambda x: F.max_pool2d(x, 2, 1, 1), [TIES], slow=True),
     Case(
         "avg_pool",
         lambda x: (
@@ -59,7 +64,9 @@ CASES = [
         [X],
         slow=True,
     ),
-    Case("avg_pool_1d_3d", lambda x, v: (F.avg_pool1d(x, 3, 2, 1), F.avg_pool3d(v, 2, 1, 1)), [L, V]),
+    Case(
+        "avg_pool_1d_3d", lambda x, v: (F.avg_pool1d(x, 3, 2, 1), F.avg_pool3d(v, 2, 1, 1)), [L, V], slow=True
+    ),
     Case(
         "adaptive_avg_pool",
         lambda x, y: (
@@ -69,6 +76,7 @@ CASES = [
             F.adaptive_avg_pool1d(y, 4),
         ),
         [X, L],
+        slow=True,
     ),
     Case(
         "pad",
@@ -98,7 +106,10 @@ CASES = [
         slow=True,
     ),
     Case(
-        "unbatched", lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 3), F.adaptive_avg_pool2d(x, 4)), [X[0]]
+        "unbatched",
+        lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 3), F.adaptive_avg_pool2d(x, 4)),
+        [X[0]],
+        slow=True,
     ),
     Case(
         "pool_empty", lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 2)), [torch.randn(0, 4, 5, 5)], slow=True
@@ -119,7 +130,7 @@ DYNAMIC = [
         slow=True,
     ),
 ]
-parity = parity_fixture([*CASES, *DYNAMIC])
+PARITY = Batch([*CASES, *DYNAMIC])
 
 
 @pytest.mark.parametrize("id", ids(CASES))
@@ -127,8 +138,8 @@ def test_equals_torch(parity: Batch, id: str) -> None:
     parity.check(id)
 
 
-@pytest.mark.slow
-def test_one_compile_serves_other_sizes(parity: Batch) -> None:
-    parity.check("dynamic")
+@pytest.mark.parametrize("id", ids(DYNAMIC))
+def test_one_compile_serves_other_sizes(parity: Batch, id: str) -> None:
+    parity.check(id)
     for shape in ((1, 4, 4, 5), (3, 4, 16, 8)):
-        parity.check("dynamic", torch.randn(shape))
+        parity.check(id, torch.randn(shape))

@@ -7,13 +7,10 @@ import re
 import time
 
 import pytest
-import torch
 from click.testing import CliRunner
 
-import fxmax
 from fxmax.cli import cli
 from fxmax.runtime import graph_cache as cache
-from fxmax.runtime import program as runtime
 
 
 @pytest.fixture
@@ -141,34 +138,3 @@ def test_what_is_damaged_is_told_of_and_cleared_whatever_its_age(folder):
     assert "1 more are damaged" in run(cli, ["cache", "list"]).output
     assert "removed 1 graphs" in run(cli, ["cache", "clear", "--older-than", "1"]).output
     assert [f.name for f in folder.iterdir()] == [key("another").name]
-
-
-def test_a_graph_is_compiled_once(monkeypatch, tmp_path):
-    """The same module again is read back, and so is one with another checkpoint; not another graph."""
-    monkeypatch.setattr(cache, "graphs_folder", lambda: tmp_path)
-
-    def lower(module):
-        return fxmax.lower(module, (x,), device="cpu", quiet=True)
-
-    x = torch.randn(3, 8)
-    first = lower(torch.nn.Linear(8, 8))
-    assert first.report.cache == "cache: miss, no earlier compile of this graph"
-
-    def refuse(*args):
-        raise AssertionError("it compiles")
-
-    monkeypatch.setattr(runtime, "_compile", refuse)
-    module = torch.nn.Linear(8, 8)
-    again = lower(module)
-    assert again.report.cache.startswith("cache: hit")
-    assert again.report.cache in again.report.text()
-    with torch.no_grad():
-        torch.testing.assert_close(again(x), module(x))
-    # A program that was read can be saved as one that was compiled.
-    again.save(tmp_path / "again.fxmax")
-    torch.testing.assert_close(torch.from_numpy(fxmax.load(tmp_path / "again.fxmax")(x.numpy())), again(x))
-    with pytest.raises(AssertionError, match="it compiles"):
-        lower(torch.nn.Linear(8, 8, bias=False))
-    monkeypatch.setenv("FXMAX_CACHE", "0")
-    with pytest.raises(AssertionError, match="it compiles"):
-        lower(module)

@@ -124,6 +124,7 @@ def test_bad_input_is_explained_without_a_traceback(run, argv, message) -> None:
     assert "Traceback" not in err + out
 
 
+@pytest.mark.slow
 def test_a_cache_folder_that_cannot_be_written(tmp_path) -> None:
     """End to end, in a process of its own: the message, the status, and no traceback."""
     (tmp_path / "modular").write_text("a file")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from max.graph import Module, ops
+from max.graph import ops
 
 import fxmax
-from fxmax.compiled import compile_module
 from fxmax.frontend.capture import capture
 from fxmax.frontend.options import Options
+from fxmax.lowered import Lowered
 from fxmax.lowering.lowered_graph import Shared
 from fxmax.verification import Verification, Verifier
+from tests.support import together
 
 aten = torch.ops.aten
+CLEAN = "clean"
 Wrong = Callable[..., Any]  # (ctx, the right rule, **arguments) -> a wrong result
 
 
@@ -46,8 +48,37 @@ def table_with(fault: Fault, node: str) -> fxmax.RuleTable:
     return table
 
 
+class Planted:
+    """A model lowered with a fault, or with none: one of the graphs that compile together."""
+
+    slow = False
+
+    def __init__(self, suite: Suite, fault: Fault | None) -> None:
+        self.suite, self.fault = suite, fault
+        self.node = ""  # where the fault is, once it is lowered
+
+    def lowered(self, name: str, shared: Shared) -> Lowered:
+        """Its graph in the module that several share, with taps."""
+        options = Options.resolve(device="cpu", passes=self.suite.passes)
+        captured = capture(self.suite.module, self.suite.inputs, options=options)
+        captured.name = name
+        if self.fault is not None:
+            nodes = [n.name for n in captured.program.graph.nodes if n.target == self.fault.target]
+            self.node = nodes[self.fault.nth]
+            captured.options = replace(options, table=table_with(self.fault, self.node))
+        self._verifier = Verifier(captured, shared=shared)
+        return self._verifier.lowered
+
+    @property
+    def verifier(self) -> Verifier:
+        """What compares it with torch."""
+        compiled = together.compiled(self, or_with=list(self.suite.cases.values()))
+        self._verifier.compiled = compiled
+        return self._verifier
+
+
 class Suite:
-    """One model, clean and with each fault, compiled together on first use."""
+    """One model, clean and with each fault. `CLEAN` and the faults' ids name its cases."""
 
     def __init__(
         self,
@@ -58,48 +89,28 @@ class Suite:
     ) -> None:
         self.passes = passes
         self.module, self.draw, self.faults = module.eval(), draw, {f.id: f for f in faults}
-        self._verifiers: Mapping[str, Verifier] | None = None
-        self.planted: dict[str, str] = {}
+        self.cases = {CLEAN: Planted(self, None)} | {f.id: Planted(self, f) for f in faults}
 
-    @property
-    def verifiers(self) -> Mapping[str, Verifier]:
-        if self._verifiers is None:
-            self._verifiers = self._compile()
-        return self._verifiers
-
-    def _compile(self) -> dict[str, Verifier]:
+    @functools.cached_property
+    def inputs(self) -> tuple[Any, ...]:
+        """What it is lowered for."""
         torch.manual_seed(0)
-        inputs, shared = self.draw(), Shared(Module())
-        options = Options.resolve(device="cpu", passes=self.passes)
-        verifiers = {}
-        for i, fault in enumerate([None, *self.faults.values()]):
-            captured = capture(self.module, inputs, options=options)
-            captured.name = f"graph{i}"
-            if fault is not None:
-                nodes = [n.name for n in captured.program.graph.nodes if n.target == fault.target]
-                self.planted[fault.id] = nodes[fault.nth]
-                captured.options = replace(options, table=table_with(fault, nodes[fault.nth]))
-            verifiers[fault.id if fault else "clean"] = Verifier(captured, shared=shared)
-        lowered = {v.captured.name: v.lowered for v in verifiers.values()}
-        compiled = compile_module(shared.module, lowered, strict=False)
-        for v in verifiers.values():
-            v.compiled = compiled[v.captured.name]
-        return verifiers
+        return self.draw()
 
     def verify(self, id: str, seed: int = 0, reference: str = "float32") -> Verification:
         torch.manual_seed(seed)
-        return self.verifiers[id](self.draw(), reference=reference)
+        return self.cases[id].verifier(self.draw(), reference=reference)
 
     def check_found(self, id: str) -> None:
         """The first divergent node is the planted one, and only what it fed is off."""
         for reference in ("float32", "float64"):
             found = self.verify(id, reference=reference).first_divergent
-            assert found is not None, f"{id} at {self.planted[id]} was not found"
-            assert found.name == self.planted[id], f"planted at {self.planted[id]}:\n{found}"
+            assert found is not None, f"{id} at {self.cases[id].node} was not found"
+            assert found.name == self.cases[id].node, f"planted at {self.cases[id].node}:\n{found}"
 
     def check_clean(self, seed: int) -> None:
         for reference in ("float32", "float64"):
-            result = self.verify("clean", seed, reference)
+            result = self.verify(CLEAN, seed, reference)
             assert result.ok, str(result)
             assert result.outputs
 

@@ -1,8 +1,13 @@
-"""Op parity, many cases to one compile.
+"""Parity with torch: a case is a function and inputs, a batch the cases of one test module.
 
-A test module lists its cases; its `parity` fixture lowers them all on the graph road (capture →
-lower), compiles them together in one `max.graph.Module` (about a second a case cold, a tenth
-warm, where one compile a case takes twenty), and each test then compares one case with torch.
+A test module says `PARITY = Batch(CASES)`, and its tests take the fixture `parity`, which is that batch:
+
+    @pytest.mark.parametrize("id", ids(CASES))
+    def test_equals_torch(parity: Batch, id: str) -> None:
+        parity.check(id)
+
+Each case goes the graph road (capture → lower), and many of them are compiled in one MAX module, those of
+other test modules too: see `tests.support.together`.
 """
 
 from __future__ import annotations
@@ -11,21 +16,21 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from max.graph import Module
 
 import fxmax
-from fxmax.compiled import Compiled, compile_module
-from fxmax.errors import FxmaxError
-from fxmax.frontend.capture import capture
+from fxmax.compiled import Compiled
+from fxmax.frontend.capture import Captured, capture
 from fxmax.frontend.options import Options
 from fxmax.lowered import Lowered
 from fxmax.lowering.lowered_graph import Shared
 from fxmax.lowering.walk import lower
+from tests.support import together
 
 DEVICE = os.environ.get("FXMAX_TEST_DEVICE", "cpu")  # of the cases; `gpu` where there is one
 
@@ -38,85 +43,65 @@ class Fn(torch.nn.Module):
         self.forward = fn  # with its own parameters, which dynamic_shapes follows
 
 
-@dataclass
+@dataclass(eq=False)
 class Case:
     """`fn(*inputs)` on MAX against torch. `tolerance` is max abs error over the output's scale."""
 
     id: str
     fn: Callable[..., Any] | torch.nn.Module
-    inputs: Sequence[torch.Tensor]
+    inputs: Sequence[Any]
     tolerance: float = 1e-5
     dynamic_shapes: Any = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     slow: bool = False  # only with -m slow: many kernels to compile, and others stand for it
+    table: fxmax.RuleTable | None = None  # the default one
+    passes: Sequence[str] | None = None  # all
 
-    @property
+    @cached_property
     def module(self) -> torch.nn.Module:
+        """What is captured, in eval mode."""
         module = self.fn if isinstance(self.fn, torch.nn.Module) else Fn(self.fn)
         return module.eval()
 
+    @cached_property
+    def captured(self) -> Captured:
+        """The exported program, at the level of the table."""
+        return capture(
+            self.module,
+            tuple(self.inputs),
+            self.kwargs,
+            dynamic_shapes=self.dynamic_shapes,
+            options=Options.resolve(table=self.table, passes=self.passes, device=DEVICE),
+        )
+
+    def lowered(self, name: str, shared: Shared) -> Lowered:
+        """Its graph in a module that several cases share."""
+        self.captured.name = name
+        return Lowered.of(lower(self.captured, shared))
+
 
 class Batch:
-    """Compiles its cases on first use, all at once; a case that can't be lowered fails alone.
-
-    So does a case that MAX can't compile, which fails the whole module: the module is then halved,
-    and the halves too, until only the culprits are apart.
-    """
+    """Cases by id. One is compiled at its first use, together with what else this run wants compiled."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
-        self.cases = {f"case{i}": case for i, case in enumerate(cases)}
-        self.names = {case.id: name for name, case in self.cases.items()}
-        assert len(self.names) == len(cases), "two cases have one id"
-        self.errors: dict[str, Exception] = {}
-        # The slow cases are apart.
-        groups = [[n for n, case in self.cases.items() if case.slow == slow] for slow in (False, True)]
-        self._group = {name: i for i, group in enumerate(groups) for name in group}
-        self._groups = groups
-        self._compiled: dict[int, dict[str, Compiled]] = {}
+        self.cases = {case.id: case for case in cases}
+        assert len(self.cases) == len(cases), "two cases have one id"
 
     def compiled(self, id: str) -> Compiled:
-        name = self.names[id]
-        group = self._group[name]
-        if group not in self._compiled:
-            self._compiled[group] = self._compile(self._groups[group])
-        if name in self.errors:
-            raise self.errors[name]
-        return self._compiled[group][name]
+        """The case on MAX.
 
-    def _compile(self, names: Sequence[str]) -> dict[str, Compiled]:
-        options, shared, lowered = Options.resolve(device=DEVICE), Shared(Module()), {}
-        for name in names:
-            case = self.cases[name]
-            try:
-                captured = capture(
-                    case.module,
-                    tuple(case.inputs),
-                    case.kwargs,
-                    dynamic_shapes=case.dynamic_shapes,
-                    options=options,
-                )
-                report = lower(captured).report  # gaps must not reach the module
-                if report.gaps:
-                    raise fxmax.LoweringError(report)
-                captured.name = name
-                lowered[name] = Lowered.of(lower(captured, shared))
-            except Exception as error:  # noqa: BLE001 - raised again where the case is asked for
-                self.errors[name] = error
-        if not lowered:
-            return {}
-        try:
-            return compile_module(shared.module, lowered, strict=False)
-        except (FxmaxError, ValueError) as error:
-            left = list(lowered)
-            if len(left) == 1:
-                self.errors[left[0]] = error
-                return {}
-            half = len(left) // 2
-            return self._compile(left[:half]) | self._compile(left[half:])
+        Raises:
+            FxmaxError: this case can't be captured, lowered or compiled; others are not affected.
+        """
+        case = self.cases[id]
+        return together.compiled(case, or_with=[c for c in self.cases.values() if c.slow == case.slow])
+
+    def __getitem__(self, id: str) -> Compiled:
+        return self.compiled(id)
 
     def check(self, id: str, *inputs: torch.Tensor) -> None:
         """Run the case (on other inputs, if given) on MAX and in torch, and compare."""
-        case = self.cases[self.names[id]]
+        case = self.cases[id]
         given = inputs or tuple(case.inputs)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -165,14 +150,3 @@ def assert_same(actual: Any, expected: Any, tolerance: float = 1e-5) -> None:
 def ids(cases: Sequence[Case]) -> list[Any]:
     """The cases' ids for `pytest.mark.parametrize`, the slow ones marked."""
     return [pytest.param(c.id, marks=[pytest.mark.slow] if c.slow else []) for c in cases]
-
-
-def parity_fixture(cases: Sequence[Case]) -> Any:
-    """A module-scoped fixture with these cases compiled together; the slow ones apart from the others."""
-    batch = Batch(cases)
-
-    @pytest.fixture(scope="module")
-    def parity() -> Batch:
-        return batch
-
-    return parity

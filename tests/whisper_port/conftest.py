@@ -31,7 +31,7 @@ def theirs(checkpoint: Checkpoint) -> Whisper:
     return checkpoint.build()
 
 
-@pytest.fixture(scope="session", params=["sample.wav", "jfk.wav"])
+@pytest.fixture(scope="session", params=["jfk.wav", pytest.param("sample.wav", marks=pytest.mark.slow)])
 def clip(request: pytest.FixtureRequest) -> np.ndarray:
     """Speech of some seconds, 16 kHz mono float32."""
     file = SAMPLE if request.param == "sample.wav" else CLIPS / request.param

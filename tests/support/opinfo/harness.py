@@ -15,7 +15,7 @@ from tests.support.opinfo import direct, samples, scope
 from tests.support.parity import Batch, Case
 
 Kind = Literal["passed", "wrong", "gap", "compile", "capture", "crash"]
-CHUNK = 40  # graphs to one compile; more are faster, but lose more where one fails
+CHUNK = 80  # graphs to one compile; more are faster, but lose more where one fails
 
 
 class Outcome(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -103,8 +104,10 @@ def test_a_file_is_read_in_pieces():
     np.testing.assert_array_equal(np.concatenate(list(pieces(SAMPLE))), whole)
 
 
-def clips() -> list[Path]:
-    return [SAMPLE, *sorted(CLIPS.glob("*.wav")), *sorted(CLIPS.glob("*.flac"))]
+def clips() -> list[Any]:
+    """The clip that is always there, and real recordings beside the repository (slow)."""
+    recorded = [*sorted(CLIPS.glob("*.wav")), *sorted(CLIPS.glob("*.flac"))]
+    return [SAMPLE, *(pytest.param(file, marks=pytest.mark.slow) for file in recorded)]
 
 
 @pytest.mark.parametrize("n_mels", [80, 128])

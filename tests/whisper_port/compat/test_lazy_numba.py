@@ -46,7 +46,15 @@ else:
 """
 
 
-@pytest.mark.parametrize("code", [UNTIL_NEEDED, ALREADY_THERE, BROKEN])
+@pytest.mark.parametrize(
+    "code",
+    [
+        UNTIL_NEEDED,
+        pytest.param(ALREADY_THERE, marks=pytest.mark.slow),
+        pytest.param(BROKEN, marks=pytest.mark.slow),
+    ],
+    ids=["until needed", "already there", "no whisper"],
+)
 def test_numba_comes_when_it_is_needed(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ from fxmax import WeightError
 from tests.support.speech import CLIPS, SAMPLE
 from whisper_port.audio.reading import load_audio
 from whisper_port.checkpoints import Checkpoint, meta_checkpoint, resolve
-from whisper_port.modules.encoder import attention_form, lower_encoder_dry, meta_encoder
+from whisper_port.modules.encoder import attention_form, lower_encoder, lower_encoder_dry, meta_encoder
 from whisper_port.modules.example_inputs import encoder_inputs
 from whisper_port.proof import encoder as proof
 
@@ -34,6 +34,12 @@ def tiny() -> Checkpoint:
 @pytest.fixture(scope="module")
 def tiny_names() -> list[str]:
     return sorted(meta_checkpoint("tiny.en").encoder_state())
+
+
+@pytest.fixture(scope="module")
+def encoder(model) -> fxmax.Compiled:
+    """That of the whole model, for any number of windows."""
+    return model.parts.graphs["encoder"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,10 @@ def test_every_dropped_or_renamed_tensor_is_refused_by_name(tiny_names: list[str
     assert lowered.weights.replaced(whole).bind()
 
 
-@pytest.mark.parametrize("name", ["base", "small", "medium", "large-v3", "turbo"])
+@pytest.mark.parametrize(
+    "name",
+    ["base", *(pytest.param(n, marks=pytest.mark.slow) for n in ("small", "medium", "large-v3", "turbo"))],
+)
 def test_any_size_lowers_without_values(name: str) -> None:
     found = meta_checkpoint(name)
     lowered = lower_encoder_dry(found.dims, quiet=True)
@@ -98,33 +107,48 @@ def test_the_encoder_needs_no_example_inputs() -> None:
 # -- compiled, on real weights ----------------------------------------------------------------------
 
 
+def test_features_and_text_equal_torchs_as_lower_py_says(tiny, mel) -> None:
+    compare(lower_encoder(tiny, device="cpu", quiet=True), "sdpa", tiny, mel)
+
+
+def test_features_and_text_of_the_whole_model_equal_torchs(encoder, tiny, mel) -> None:
+    compare(encoder, "sdpa", tiny, mel)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sdpa", "written_out"])
-def test_features_and_text_equal_torchs(form, compiled, tiny, mel) -> None:
+def test_features_and_text_of_one_window_equal_torchs(form, compiled, tiny, mel) -> None:
+    """The batch is fixed at one, as in `scripts/lower.py`."""
+    compare(compiled[form], form, tiny, mel)
+
+
+def compare(encoder: fxmax.Compiled, form: str, tiny: Checkpoint, mel: torch.Tensor) -> None:
     model = tiny.build()
     with torch.inference_mode(), attention_form(form == "sdpa"):
         expected = model.encoder(mel)
     with torch.inference_mode():
-        comparison = proof.compare(model, mel, compiled[form](mel), expected)
+        comparison = proof.compare(model, mel, encoder(mel), expected)
     assert comparison.ok, comparison
     assert comparison.torch_rounding is None  # tiny.en is within the fixed tolerance
     assert comparison.text["max"].startswith("Good morning, the weather today is sunny and warm")
 
 
-def test_a_transposed_square_weight_is_caught_by_the_comparison(compiled, tiny, mel) -> None:
+@pytest.mark.slow
+def test_a_transposed_square_weight_is_caught_by_the_comparison(encoder, tiny, mel) -> None:
     """It has the right name, shape and dtype: only the numbers can tell."""
-    encoder, state = tiny.build().encoder, tiny.encoder_state()
+    module, state = tiny.build().encoder, tiny.encoder_state()
     square = [k for k, v in state.items() if v.ndim >= 2 and v.shape[0] == v.shape[1]]
     assert len(square) == 17  # four projections of four layers, and conv2
     with torch.inference_mode():
-        expected = encoder(mel)
+        expected = module(mel)
         try:
             for name in square:
-                compiled["sdpa"].load_state_dict(state | {name: state[name].transpose(0, 1).contiguous()})
-                error = float((compiled["sdpa"](mel) - expected).abs().max())
+                encoder.load_state_dict(state | {name: state[name].transpose(0, 1).contiguous()})
+                error = float((encoder(mel) - expected).abs().max())
                 assert error > 10 * proof.MAX_ABS_ERROR, f"{name}: {error}"
         finally:
-            compiled["sdpa"].load_state_dict(state)
-        assert float((compiled["sdpa"](mel) - expected).abs().max()) <= proof.MAX_ABS_ERROR
+            encoder.load_state_dict(state)
+        assert float((encoder(mel) - expected).abs().max()) <= proof.MAX_ABS_ERROR
 
 
 def test_torchs_own_rounding_is_allowed_and_no_more(tiny, mel, monkeypatch) -> None:
@@ -148,15 +172,21 @@ def test_torchs_own_rounding_is_allowed_and_no_more(tiny, mel, monkeypatch) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m[:, :, :2999], r"shape \[1, 80, 2999\]; \[1, 80, 3000\] was lowered"),
+        (lambda m: m[:, :, :2999], r"shape \[1, 80, 2999\]; \[audio, 80, 3000\] was lowered"),
         (lambda m: m[0], r"shape \[80, 3000\]"),
         (lambda m: m.half(), "x is float16; float32 was lowered"),
-        (lambda m: m.repeat(2, 1, 1), r"shape \[2, 80, 3000\]"),
+        (lambda m: m[:, :, :0], r"shape \[1, 80, 0\]"),
     ],
 )
-def test_a_mel_of_the_wrong_shape_or_dtype_is_refused(change, message, compiled, mel) -> None:
+def test_a_mel_of_the_wrong_shape_or_dtype_is_refused(change, message, encoder, mel) -> None:
     with pytest.raises(fxmax.InputError, match=message):
-        compiled["sdpa"](change(mel))
+        encoder(change(mel))
+
+
+@pytest.mark.slow
+def test_two_windows_are_refused_where_one_was_lowered(compiled, mel) -> None:
+    with pytest.raises(fxmax.InputError, match=r"shape \[2, 80, 3000\]; \[1, 80, 3000\] was lowered"):
+        compiled["sdpa"](mel.repeat(2, 1, 1))
 
 
 # -- long runs --------------------------------------------------------------------------------------

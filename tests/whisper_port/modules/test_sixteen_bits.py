@@ -49,6 +49,7 @@ def test_the_graphs_are_float32_at_their_ends_and_near_it_within(small, dtype):
         assert (ours - theirs).abs().max() <= 0.02 * theirs.abs().max()
 
 
+@pytest.mark.slow
 def test_every_op_of_them_has_a_rule(small):
     for name, job in jobs(in_16_bits(small, torch.bfloat16)).items():
         report = fxmax.explain(

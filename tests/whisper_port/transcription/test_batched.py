@@ -43,7 +43,11 @@ def facts(result):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"without_timestamps": True}, pytest.param({"beam_size": 2}, marks=pytest.mark.slow)],
+    [
+        {},
+        pytest.param({"without_timestamps": True}, marks=pytest.mark.slow),
+        pytest.param({"beam_size": 2}, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_a_batch_gives_what_each_window_gives_alone(model, recording, options):
@@ -53,6 +57,7 @@ def test_a_batch_gives_what_each_window_gives_alone(model, recording, options):
     assert len(alone["text"].split()) > 25
 
 
+@pytest.mark.slow
 def test_segments_are_in_order_and_have_words(model, recording):
     found = list(model.segments(recording, batch_size=2, word_timestamps=True, temperature=0.0))
     starts = [s["start"] for s in found]
@@ -63,6 +68,7 @@ def test_segments_are_in_order_and_have_words(model, recording):
     assert "".join(w["word"] for w in words).split() == " ".join(s["text"] for s in found).split()
 
 
+@pytest.mark.slow
 def test_only_the_windows_that_look_wrong_are_tried_again(model, recording, monkeypatch):
     run = start(model, recording, 4, temperature=(0.0, 0.4))
     asked = []
@@ -81,6 +87,7 @@ def test_only_the_windows_that_look_wrong_are_tried_again(model, recording, monk
     assert all(temperature == 0.0 for _, temperature in asked[2:])
 
 
+@pytest.mark.slow
 def test_a_finished_window_is_let_go_and_the_others_go_on(model):
     """Windows that end at different tokens, in one batch, as each alone."""
     sample = load_audio(SAMPLE)

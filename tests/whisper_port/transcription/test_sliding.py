@@ -85,6 +85,7 @@ def test_windows_decode_together(model, theirs, clip):
         assert_same_result(ours, other)
 
 
+@pytest.mark.slow
 def test_sampling_draws_what_openai_draws(model, theirs, clip):
     """The same random numbers on the same logits."""
     options = DecodingOptions(language="en", fp16=False, temperature=0.4, best_of=3)
@@ -224,6 +225,7 @@ def test_sound_of_nan_is_refused(model):
         model.transcribe(np.full(16000, np.nan, np.float32))
 
 
+@pytest.mark.slow
 def test_two_threads_share_a_model(model, clip):
     expected = model.transcribe(clip, temperature=0.0)
     results: dict[int, object] = {}
