@@ -27,7 +27,7 @@ from fxmax.verification.api import verify
 from fxmax.verification.comparison import Comparison, compare
 from fxmax.verification.eager import Eager, Outcome, Rounded, run_eager
 from fxmax.verification.result import Verification
-from fxmax.verification.trials import EXAMPLE, Trial, call_arguments, copied, trials
+from fxmax.verification.trials import EXAMPLE, Trial, call_arguments, copied, trials, with_data
 
 BUDGET = 60.0
 """Seconds, past which only the example is compared."""
@@ -53,7 +53,8 @@ def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, loc
     if examples is None:
         report.unchecked = "the program came without example inputs"
         return True
-    leaves = pytree.tree_leaves(examples)
+    given = pytree.tree_leaves(examples)
+    leaves = with_data(given)
     relative = 0.0  # what rounding was seen to allow, over a result's scale
     for trial in trials(captured, leaves):
         spent = time.perf_counter() - start
@@ -62,26 +63,37 @@ def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, loc
                 f"other inputs than {report.checks[0].inputs}: the budget of {budget:.0f} s was spent"
             )
             break
-        check, relative = _tried(compiled, trial, relative, warn, locate)
+        try:
+            wanted = _wanted(compiled, trial)
+        except Exception as error:  # noqa: BLE001 - of torch, or of the module: the text says why
+            if trial.name == EXAMPLE:
+                report.unchecked = f"torch can't run {EXAMPLE}: {first_line(error)}"
+                break
+            report.checks.append(Check(trial.name, note=f"torch refuses them: {first_line(error)}"))
+            continue
+        check, relative = _tried(compiled, trial, wanted, relative, warn, locate)
         report.checks.append(check)
+    if report.checks and any(x is not y for x, y in zip(given, leaves, strict=True)):
+        note = "; ".join(filter(None, [report.checks[0].note, "its tensors have no data: random numbers"]))
+        report.checks[0] = replace(report.checks[0], note=note)
     compiled.reset()
     report.seconds["check"] = time.perf_counter() - start
     return not any(check.differs for check in report.checks)
 
 
+def _wanted(compiled: Compiled, trial: Trial) -> Outcome:
+    """What eager torch makes of one call, of the program as it was exported."""
+    captured, values, int8 = compiled.lowered.captured, compiled.weights.by_fqn(), _int8(compiled)
+    before = captured.program if int8 else captured.exported or captured.program
+    return run_eager(before, values, trial.leaves, Eager(before, int8))
+
+
 def _tried(
-    compiled: Compiled, trial: Trial, relative: float, warn: bool, locate: bool
+    compiled: Compiled, trial: Trial, wanted: Outcome, relative: float, warn: bool, locate: bool
 ) -> tuple[Check, float]:
     """The check of one call, and what rounding may do over a result's scale, now that it is known."""
     captured, values = compiled.lowered.captured, compiled.weights.by_fqn()
     int8 = _int8(compiled)
-    before = captured.program if int8 else captured.exported or captured.program
-    try:
-        wanted = run_eager(before, values, trial.leaves, Eager(before, int8))
-    except Exception as error:
-        if trial.name == EXAMPLE:
-            raise
-        return Check(trial.name, note=f"torch refuses them: {first_line(error)}"), relative
     actual = _on_max(compiled, trial.leaves)
     found = compare(actual, wanted, None, relative)
     if any(c.fault for c in found):

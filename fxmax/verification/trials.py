@@ -45,6 +45,26 @@ def trials(captured: Captured, leaves: Sequence[Any]) -> Iterator[Trial]:
         yield Trial("permuted data", moved)
 
 
+def with_data(leaves: Sequence[Any]) -> list[Any]:
+    """The same inputs, with numbers in place of those that have none, as on the device meta.
+
+    Floats are normal, from a seed; what else there is is 0, which is an index and a mask of any size.
+    """
+    generator = torch.Generator().manual_seed(0)
+    made: dict[int, torch.Tensor] = {}
+
+    def real(value: Any) -> Any:
+        if not (isinstance(value, torch.Tensor) and value.is_meta):
+            return value
+        if id(value) not in made:
+            zeros = torch.zeros(value.shape, dtype=value.dtype)
+            floats = zeros.is_floating_point()
+            made[id(value)] = zeros.float().normal_(generator=generator).to(value.dtype) if floats else zeros
+        return made[id(value)]
+
+    return [real(value) for value in leaves]
+
+
 def copied(leaves: Sequence[Any]) -> list[Any]:
     """Copies of the tensors; one that is given twice is one tensor in the copy too."""
     made: dict[int, torch.Tensor] = {}
