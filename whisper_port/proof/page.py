@@ -58,6 +58,7 @@ STAGES = {
     "capture": "torch.export traces the module, and rewrites change its graph",
     "lower": "rules build the MAX graph",
     "compile": "MAX makes machine code, or fxmax finds it in its cache",
+    "check": "the results are compared with eager torch's",
     "first_run": "the first call",
 }
 
