@@ -47,7 +47,11 @@ def compiled():
 
     dynamo.lower_job = counted
     try:
-        yield torch.compile(module, backend="fxmax", dynamic=True, options={"quiet": True}), twin, lowered
+        yield (
+            torch.compile(module, backend="fxmax", dynamic=True, options={"check": True, "quiet": True}),
+            twin,
+            lowered,
+        )
     finally:
         dynamo.lower_job = original
         torch._dynamo.reset()

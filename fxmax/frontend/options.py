@@ -78,7 +78,7 @@ class Options:
         dtype: str | None = None,
         strict: bool = True,
         unsupported: Unsupported = "error",
-        check: Check = True,
+        check: Check = False,
         quiet: bool = False,
     ) -> Options:
         """The options for what a user wrote; `fxmax.lower` explains each.
@@ -113,13 +113,13 @@ class Options:
 
 
 def _checked(check: Check) -> Check:
-    """`check`, unless the environment's FXMAX_CHECK says less."""
+    """`check`; where it is False, what the environment's FXMAX_CHECK says."""
     if not isinstance(check, bool) and check != "warn":
         raise OptionError(f"check={check!r}: it is True, 'warn' or False")
-    said = os.environ.get("FXMAX_CHECK", "1")
+    said = os.environ.get("FXMAX_CHECK", "0")
     if said not in CHECKS:
         raise OptionError(f"FXMAX_CHECK={said!r} in the environment: it is 1, warn or 0")
-    return check if check is not True else CHECKS[said]
+    return check or CHECKS[said]
 
 
 def known(entry: str, keywords: type[Mapping[str, Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -241,14 +241,15 @@ def test_verify_takes_no_dynamic_shapes_for_what_is_lowered_already() -> None:
     ("said", "given", "wanted"),
     [
         (None, True, True),
-        ("1", False, False),
-        ("0", True, False),
-        ("warn", True, "warn"),
-        ("0", "warn", "warn"),
-        ("warn", False, False),
+        (None, False, False),
+        ("1", False, True),
+        ("0", True, True),
+        ("warn", True, True),
+        ("1", "warn", "warn"),
+        ("warn", False, "warn"),
     ],
 )
-def test_the_environment_turns_the_check_off_and_never_on(monkeypatch, said, given, wanted) -> None:
+def test_the_environment_turns_the_check_on(monkeypatch, said, given, wanted) -> None:
     monkeypatch.delenv("FXMAX_CHECK", raising=False)
     if said is not None:
         monkeypatch.setenv("FXMAX_CHECK", said)
