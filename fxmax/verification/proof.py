@@ -173,6 +173,6 @@ def _text(compiled: Compiled, trial: Trial, faults: list[Comparison], found: Ver
         lines += [f"  {note}" for note in found.notes]
     lines.append(
         "Override the rule of that op (@fxmax.rule(..., override=True)), leave out the pass that made it "
-        "(passes=[...]), or take it as it is with check='warn', check=False or FXMAX_CHECK=0."
+        "(passes=[...]), or take it as it is with check='warn' or check=False."
     )
     return "\n".join(lines)
