@@ -23,8 +23,8 @@ from fxmax.runtime import device as devices
 
 Unsupported = Literal["error", "torch"]
 UNSUPPORTED: tuple[Unsupported, ...] = ("error", "torch")
-Check = bool | Literal["warn"]
-CHECKS: dict[str, Check] = {"1": True, "0": False, "warn": "warn"}
+CheckMode = bool | Literal["warn"]
+CHECK_MODES: dict[str, CheckMode] = {"1": True, "0": False, "warn": "warn"}
 
 
 class WalkOptions(TypedDict, total=False):
@@ -41,14 +41,14 @@ class CompileOptions(WalkOptions, total=False):
     """Keywords of `lower_many`: also how weights are bound, and whether results are compared with torch's."""
 
     strict: bool
-    check: Check
+    check: CheckMode
 
 
 class BackendOptions(WalkOptions, total=False):
     """Keywords of `torch.compile(options=...)`: also what becomes of ops that can't be lowered."""
 
     unsupported: Unsupported
-    check: Check
+    check: CheckMode
 
 
 class LowerOptions(CompileOptions, BackendOptions, total=False):
@@ -65,7 +65,7 @@ class Options:
     dtype: str | None
     strict: bool
     unsupported: Unsupported
-    check: Check
+    check: CheckMode
     quiet: bool
 
     @classmethod
@@ -78,7 +78,7 @@ class Options:
         dtype: str | None = None,
         strict: bool = True,
         unsupported: Unsupported = "error",
-        check: Check = False,
+        check: CheckMode = False,
         quiet: bool = False,
     ) -> Options:
         """The options for what a user wrote; `fxmax.lower` explains each.
@@ -89,7 +89,7 @@ class Options:
         """
         if unsupported not in UNSUPPORTED:
             raise OptionError(f"unsupported={unsupported!r}: it is 'error' or 'torch'")
-        compared = _checked(check)
+        compared = _check_mode(check)
         where = devices.resolve(device)
         chosen = pass_names(passes)
         rules = quantized(default_table() if table is None else table, dtype, where, chosen)
@@ -112,14 +112,14 @@ class Options:
         return replace(self, **named)
 
 
-def _checked(check: Check) -> Check:
+def _check_mode(check: CheckMode) -> CheckMode:
     """`check`; where it is False, what the environment's FXMAX_CHECK says."""
     if not isinstance(check, bool) and check != "warn":
         raise OptionError(f"check={check!r}: it is True, 'warn' or False")
     said = os.environ.get("FXMAX_CHECK", "0")
-    if said not in CHECKS:
+    if said not in CHECK_MODES:
         raise OptionError(f"FXMAX_CHECK={said!r} in the environment: it is 1, warn or 0")
-    return check or CHECKS[said]
+    return check or CHECK_MODES[said]
 
 
 def known(entry: str, keywords: type[Mapping[str, Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -92,13 +92,12 @@ def _tried(
     compiled: Compiled, trial: Trial, wanted: Outcome, relative: float, warn: bool, locate: bool
 ) -> tuple[Check, float]:
     """The check of one call, and what rounding may do over a result's scale, now that it is known."""
-    captured, values = compiled.lowered.captured, compiled.weights.by_fqn()
-    int8 = _int8(compiled)
     actual = _on_max(compiled, trial.leaves)
     found = compare(actual, wanted, None, relative)
     if any(c.fault for c in found):
-        walk = Rounded(captured.program, _roundoff(compiled), int8)
-        rounded = run_eager(captured.program, values, trial.leaves, walk)
+        program = compiled.lowered.captured.program
+        walk = Rounded(program, _roundoff(compiled), _int8(compiled))
+        rounded = run_eager(program, compiled.weights.by_fqn(), trial.leaves, walk)
         found = compare(actual, wanted, rounded, 0.0)
         relative = max([relative, *(c.allowed / c.scale for c in found if c.scale)])
     closest = max(found, key=lambda c: c.error / c.allowed if c.allowed else 0.0, default=Comparison(""))

@@ -7,8 +7,6 @@ run it; not of the weights' values, which are bound by name.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from types import FunctionType
@@ -20,6 +18,7 @@ from torch.export import ExportedProgram
 from fxmax.compiled import Compiled
 from fxmax.records import Check
 from fxmax.support.digests import sha256
+from fxmax.support.files import write_whole
 from fxmax.verification.proof import prove
 
 METHOD = 1
@@ -81,9 +80,6 @@ def _write(file: Path, checks: list[Check], unchecked: str) -> None:
     """Whole or not at all; where it can't be written, the graph is proven again next time."""
     try:
         file.parent.mkdir(exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "w") as out:
-            json.dump({"checks": [asdict(check) for check in checks], "unchecked": unchecked}, out)
-        os.replace(part, file)
+        write_whole(file, json.dumps({"checks": [asdict(check) for check in checks], "unchecked": unchecked}))
     except OSError:
         return

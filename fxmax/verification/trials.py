@@ -8,7 +8,7 @@ folded into a constant, can't pass both calls.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,32 +51,27 @@ def with_data(leaves: Sequence[Any]) -> list[Any]:
     Floats are normal, from a seed; what else there is is 0, which is an index and a mask of any size.
     """
     generator = torch.Generator().manual_seed(0)
-    made: dict[int, torch.Tensor] = {}
 
-    def real(value: Any) -> Any:
-        if not (isinstance(value, torch.Tensor) and value.is_meta):
+    def real(value: torch.Tensor) -> torch.Tensor:
+        if not value.is_meta:
             return value
-        if id(value) not in made:
-            zeros = torch.zeros(value.shape, dtype=value.dtype)
-            floats = zeros.is_floating_point()
-            made[id(value)] = zeros.float().normal_(generator=generator).to(value.dtype) if floats else zeros
-        return made[id(value)]
+        zeros = torch.zeros(value.shape, dtype=value.dtype)
+        floats = zeros.is_floating_point()
+        return zeros.float().normal_(generator=generator).to(value.dtype) if floats else zeros
 
-    return [real(value) for value in leaves]
+    return _each_tensor(leaves, real)
 
 
 def copied(leaves: Sequence[Any]) -> list[Any]:
     """Copies of the tensors; one that is given twice is one tensor in the copy too."""
-    made: dict[int, torch.Tensor] = {}
+    return _each_tensor(leaves, lambda value: value.detach().cpu().clone())
 
-    def copy(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        if id(value) not in made:
-            made[id(value)] = value.detach().cpu().clone()
-        return made[id(value)]
 
-    return [copy(v) for v in leaves]
+def _each_tensor(leaves: Sequence[Any], make: Callable[[torch.Tensor], torch.Tensor]) -> list[Any]:
+    """`leaves` with what is made of each tensor, once for one that is there twice."""
+    made = {id(value): value for value in leaves if isinstance(value, torch.Tensor)}
+    made = {key: make(value) for key, value in made.items()}
+    return [made.get(id(value), value) for value in leaves]
 
 
 def permuted(leaves: Sequence[Any]) -> list[Any] | None:

@@ -1,7 +1,7 @@
 """What the tests of a run want compiled, compiled together.
 
 MAX takes 12 s and more for the smallest module, all but a second of it the same work whatever the module
-holds, and a further small graph in it takes half a second. So the cases of all test modules go into a few
+holds. So the cases of all test modules go into a few
 MAX modules, planned from the tests that were selected; and a case that fails does so alone.
 """
 
