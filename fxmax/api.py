@@ -46,7 +46,7 @@ class Job:
     """A module to lower and its inputs, as `lower` takes them; one graph of several in `lower_many`."""
 
     module: Lowerable
-    args: Sequence[Any] = ()
+    args: Sequence[Any] | torch.Tensor = ()
     kwargs: Mapping[str, Any] | None = None
     dynamic_shapes: Any = None
 
@@ -54,7 +54,7 @@ class Job:
 @overload
 def lower(
     module: Lowerable,
-    args: Sequence[Any] = ...,
+    args: Sequence[Any] | torch.Tensor = ...,
     kwargs: Mapping[str, Any] | None = ...,
     *,
     dynamic_shapes: Any = ...,
@@ -65,7 +65,7 @@ def lower(
 @overload
 def lower(
     module: Lowerable,
-    args: Sequence[Any] = ...,
+    args: Sequence[Any] | torch.Tensor = ...,
     kwargs: Mapping[str, Any] | None = ...,
     *,
     dynamic_shapes: Any = ...,
@@ -76,7 +76,7 @@ def lower(
 @overload
 def lower(
     module: Lowerable,
-    args: Sequence[Any] = ...,
+    args: Sequence[Any] | torch.Tensor = ...,
     kwargs: Mapping[str, Any] | None = ...,
     *,
     dynamic_shapes: Any = ...,
@@ -86,7 +86,7 @@ def lower(
 ) -> Compiled | Lowered | Partitioned: ...
 def lower(
     module: Lowerable,
-    args: Sequence[Any] = (),
+    args: Sequence[Any] | torch.Tensor = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic_shapes: Any = None,
@@ -105,9 +105,9 @@ def lower(
 
     Args:
         module: an `nn.Module`, a `torch.fx.GraphModule` or an `ExportedProgram`.
-        args, kwargs: example inputs; their shapes and dtypes are what the result takes. They may
-            be left out where an installed package knows them (`whisper_port` does for
-            `AudioEncoder`), and must be for an `ExportedProgram`.
+        args, kwargs: example inputs; their shapes and dtypes are what the result takes. A tensor for
+            `args` is the only input. They may be left out where an installed package knows them
+            (`whisper_port` does for `AudioEncoder`), and must be for an `ExportedProgram`.
         dynamic_shapes: as for `torch.export.export`.
         table: the rules to use (default: `fxmax.default_table()`).
         device: `auto` (the CPU), `cpu`, `gpu` or `gpu:N`.
@@ -215,7 +215,7 @@ def lower_jobs(jobs: Mapping[str, Job], options: Options) -> dict[str, Compiled]
 
 def explain(
     module: Lowerable,
-    args: Sequence[Any] = (),
+    args: Sequence[Any] | torch.Tensor = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic_shapes: Any = None,

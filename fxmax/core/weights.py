@@ -232,13 +232,15 @@ def collect(program: ExportedProgram) -> Weights:
         seen[identity] = fqn
         specs[fqn] = WeightSpec(fqn, kind, tuple(value.shape), value.dtype)
         values[fqn] = value
-    for fqn, value in program.state_dict.items():  # tied names that export folded into one input
+    # Tied names that export folded into one input; and what strict export left out, which nothing reads.
+    for fqn, value in program.state_dict.items():
         if fqn not in specs and fqn not in aliases:
             identity = (value.data_ptr(), value.shape, value.stride(), value.dtype)
             if identity in seen:
                 aliases[fqn] = seen[identity]
             else:
-                specs[fqn] = WeightSpec(fqn, "parameter", tuple(value.shape), value.dtype)
+                kind = "parameter" if isinstance(value, torch.nn.Parameter) else "buffer"
+                specs[fqn] = WeightSpec(fqn, kind, tuple(value.shape), value.dtype)
                 values[fqn] = value.detach()
     return Weights(specs, values, aliases)
 

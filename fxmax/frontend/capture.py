@@ -16,7 +16,7 @@ from fxmax.errors import CaptureError
 from fxmax.frontend.decompose import decompose
 from fxmax.frontend.dim_names import dim_names
 from fxmax.frontend.drop_noop_casts import drop_noop_casts
-from fxmax.frontend.example_inputs import example_inputs
+from fxmax.frontend.example_inputs import by_name, example_inputs, positional
 from fxmax.frontend.export import export
 from fxmax.frontend.options import Options
 from fxmax.passes import run_passes
@@ -51,7 +51,7 @@ class Captured:
 @uncollected()
 def capture(
     module: torch.nn.Module | ExportedProgram,
-    args: Sequence[Any] = (),
+    args: Sequence[Any] | torch.Tensor = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic_shapes: Any = None,
@@ -61,14 +61,16 @@ def capture(
 
     Args:
         module: an `nn.Module`, a `torch.fx.GraphModule` (which is one) or an `ExportedProgram`.
-        args, kwargs: example inputs, as `module` takes them; not for an `ExportedProgram`.
+        args, kwargs: example inputs, as `module` takes them; not for an `ExportedProgram`. A tensor
+            for `args` is the only input.
         dynamic_shapes: as for `torch.export.export`.
         options: the rules and rewrites to use, and what the stages after this one need.
 
     Raises:
-        CaptureError: no inputs were given, or torch can't export the module.
+        CaptureError: no inputs were given, or torch can't export the module (TorchScript it never can).
     """
     start = time.perf_counter()
+    args, kwargs = positional(args), by_name(kwargs)
     notes: list[str] = []
     parameters: list[str] = []
     names: dict[sympy.Symbol, str] = {}
@@ -78,8 +80,13 @@ def capture(
                 "an ExportedProgram has its inputs already: drop args, kwargs and dynamic_shapes"
             )
         exported, name = module, type(module.graph_module).__name__
+    elif isinstance(module, torch.jit.ScriptModule):
+        raise CaptureError(
+            f"this {type(module).__name__} is TorchScript, made by torch.jit.trace, script or load, which "
+            "torch.export does not take. Lower the Python module that it was made from."
+        )
     elif isinstance(module, torch.nn.Module):
-        name, kwargs = type(module).__name__, dict(kwargs or {})
+        name = type(module).__name__
         if not args and not kwargs:
             args = example_inputs(module)
         exported = export(module, args, kwargs, dynamic_shapes, notes)

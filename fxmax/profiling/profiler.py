@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from typing_extensions import Unpack
 
@@ -66,8 +65,6 @@ def profile(
         captured, weights = replace(lowered.captured, options=anew), module.weights
     else:
         resolved = Options.resolve(**options)
-        if isinstance(args, (torch.Tensor, np.ndarray)):
-            args = (args,)
         with progress.stage("capture"):
             captured = capture(module, args, kwargs, options=resolved)
     check_fixed(captured)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
 from typing_extensions import Unpack
 
 from fxmax.compiled import Compiled
@@ -59,8 +57,6 @@ def verify(
             `fxmax.lower`.
     """
     check_options(level, reference)
-    if isinstance(args, (torch.Tensor, np.ndarray)):
-        args = (args,)
     known("verify", WalkOptions, options)
     progress = Progress(options.get("quiet", False))
     original: Weights | None = None

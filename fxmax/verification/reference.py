@@ -19,6 +19,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind
 
 from fxmax.frontend.capture import Captured
+from fxmax.frontend.example_inputs import by_name, positional
 from fxmax.fx.torch_private import pytree
 from fxmax.verification.torch_walk import Arguments, Rounding, TorchWalk
 
@@ -61,10 +62,8 @@ def given_inputs(captured: Captured, args: Any, kwargs: Mapping[str, Any] | None
 
     Where none are given they are those that the program was captured with.
     """
-    if isinstance(args, (torch.Tensor, np.ndarray)):
-        args = (args,)
-    inputs = tuple(args), dict(kwargs or {})
-    if not args and not kwargs and captured.program.example_inputs:
+    inputs = positional(args), by_name(kwargs)
+    if not any(inputs) and captured.program.example_inputs:
         inputs = captured.program.example_inputs
 
     def copy(value: Any) -> Any:

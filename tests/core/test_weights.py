@@ -132,6 +132,28 @@ def test_a_parameter_that_forward_ignores_is_an_error_that_names_it() -> None:
     assert "idle.weight" in str(report)
 
 
+class OnlyStrictly(Idle):
+    """What non-strict export refuses: a number that the data decides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(2)
+
+    def forward(self, x):
+        int(x.max())
+        return self.norm(self.used(x))
+
+
+def test_a_buffer_that_strict_export_leaves_out_is_no_parameter() -> None:
+    """torch counts `num_batches_tracked` in training mode alone."""
+    with pytest.raises(WeightError, match=r"^2 parameters .*: idle\.weight, idle\.bias\."):
+        fxmax.lower(OnlyStrictly(), (torch.ones(1, 2),), compile=False, quiet=True)
+    lowered = fxmax.lower(OnlyStrictly(), (torch.ones(1, 2),), compile=False, strict=False, quiet=True)
+    assert any("strict export worked" in note for note in lowered.report.notes)
+    assert lowered.report.unused == ["idle.weight", "idle.bias", "counter", "norm.num_batches_tracked"]
+    assert lowered.weights.replaced(OnlyStrictly().state_dict())
+
+
 def test_a_module_without_values_lowers_and_names_what_it_lacks() -> None:
     with torch.device("meta"):
         module = nn.Linear(3, 3)
