@@ -51,10 +51,10 @@ class MutableInputs(Protocol):
 
 
 class Broadcasts(Protocol):
-    """What MAX may not be left to broadcast as it is: see `lowering/broadcast_workaround.py`."""
+    """What MAX may not be left to broadcast or slice as it is: see `lowering/broadcast_workaround.py`."""
 
     def value(self, value: TensorValue) -> TensorValue:
-        """`value`, fit to be broadcast again."""
+        """`value`, fit to be broadcast again, or sliced."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +145,8 @@ class Context:
         """The mutable input that holds `value` at this point of the graph, if one does."""
         return self.state.buffer_of(value)
 
-    def rebroadcastable(self, value: TensorValue) -> TensorValue:
-        """A value that the rule made by broadcasting, fit to be broadcast again."""
+    def viewable(self, value: TensorValue) -> TensorValue:
+        """A value that may hold a broadcast, fit to be broadcast again, or sliced."""
         return self.broadcasts.value(value) if self.broadcasts else value
 
     def size_tensor(self, dim: Dim | int) -> TensorValue:

@@ -1,26 +1,39 @@
-"""What has to be in memory before it is broadcast: MAX 26.7 reads the wrong elements of it otherwise.
+"""What has to be in memory before it is broadcast or sliced: MAX 26.7 reads wrong elements of it otherwise.
 
-An elementwise op of sizes that vary, with an operand that is broadcast, and its result broadcast again,
-as in ((n, k) + (k)) + (b, n, k): MAX fuses the inner broadcast and the outer one as views of each other,
-and all positions read the inner one's first element. MAX also moves a broadcast that all operands share
-behind the op, which makes an outer one. Where no size varies, or nothing but sizes of 1 and fixed ones is
-broadcast first, it is right. It was seen on the CPU and on a GPU (an H200).
+MAX fuses a broadcast with what reads it. Where sizes vary it goes wrong with two kinds of readers:
+
+- An elementwise op with an operand that is broadcast, and its result broadcast again, as in
+  ((n, k) + (k)) + (b, n, k): all positions read the inner broadcast's first element. MAX also moves a
+  broadcast that all operands share behind the op, which makes an outer one. Seen on the CPU and on an H200.
+- A slice of a broadcast, or of a result with a broadcast operand, that does not start at 0: it reads from
+  position 0. So do all views that are slices: select, split, unbind, roll, what a negative pad cuts off.
+
+Where no size varies, or nothing but sizes of 1 and fixed ones is broadcast first, it is right; so are
+gathers (flip, diagonal, an index), and what is reshaped before.
+
+A rule's arguments are seen to here, and what rules slice (`sizes.take`); what a rule broadcasts by itself,
+and broadcasts again, it passes through `Context.viewable`. A slice that was made otherwise is found when the
+graph is whole.
 
 `tests/max_repros/broadcasts.py` shows it on `max.graph` alone and fails once MAX is mended: then this file
-goes, with `Context.rebroadcastable`, and its rows in docs/max-workarounds.md, which say where it is reported.
+goes, with `Context.viewable`, and its rows in docs/max-workarounds.md, which say where it is reported.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from max.graph import Dim, StaticDim, TensorType, TensorValue
+from max.graph import Dim, Graph, StaticDim, TensorType, TensorValue
 
 from fxmax.core import kernel_calls
 from fxmax.core.mlir_access import BROADCASTS, comes_from, op_kind, tensor_operands
+from fxmax.errors import RuleError
 from fxmax.fx.torch_private import pytree
 from fxmax.kernels.build import BUFFERS
+from fxmax.runtime.labels import label_of
+from fxmax.runtime.max_private import operations, typed
 
 # Arguments that a rule broadcasts to another shape than its result's.
 MASKS = frozenset({"attn_mask", "indices"})
@@ -42,8 +55,11 @@ STORED = frozenset(
 RESHAPES = frozenset({"Reshape", "StaticReshape"})
 
 
+_FROM_FIRST = re.compile(r"#mosh<ape\[0(, 0)*\]>")  # the starts of a slice
+
+
 class Broadcasts:
-    """The arguments of each node, with those in memory that need it; each value is copied once."""
+    """What of a graph needs memory of its own; each value is copied once."""
 
     def __init__(self) -> None:
         self._made: dict[int, tuple[TensorValue, TensorValue]] = {}
@@ -67,14 +83,39 @@ class Broadcasts:
         return made
 
     def value(self, value: TensorValue) -> TensorValue:
-        """`value`, in memory of its own if it can't be broadcast as it is."""
-        return self._dense(value) if _varies(value) and _grows(value) else value
+        """`value`, in memory of its own if it can't be broadcast or sliced as it is."""
+        return self._dense(value) if _is_misread(value) else value
 
     def _dense(self, value: TensorValue) -> TensorValue:
         if id(value) not in self._made:
             [copy] = kernel_calls.call(BUFFERS, "fxmax.dense", value.device, [value], [value.type])
             self._made[id(value)] = (value, copy)  # the value too: its id must stay its own
         return self._made[id(value)][1]
+
+
+def check_slices(graph: Graph) -> None:
+    """Look for slices that MAX would read at other positions.
+
+    Raises:
+        RuleError: a rule made one, without `take` and `Context.viewable`.
+    """
+    for found in operations(graph):
+        op = typed(found)
+        if _starts_inside(op) and any(_is_misread(x) for x in tensor_operands(op)[:1]):
+            raise RuleError(
+                f"the rule of {label_of(found) or 'a node'} slices a broadcast whose sizes vary, which MAX "
+                "reads at other positions: let it slice ctx.viewable(x) in place of x"
+            )
+
+
+def _starts_inside(op: Any) -> bool:
+    """Whether an op slices, and may start at another position than 0."""
+    kind = op_kind(op)
+    return kind in ("MOSlice", "Split") or (kind == "Slice" and not _FROM_FIRST.match(str(op.starts)))
+
+
+def _is_misread(value: TensorValue) -> bool:
+    return _varies(value) and _grows(value)
 
 
 def _varies(value: TensorValue) -> bool:

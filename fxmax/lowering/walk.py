@@ -31,7 +31,7 @@ from fxmax.fx.provenance import label
 from fxmax.fx.schema import arguments, bind
 from fxmax.fx.torch_private import OpOverload
 from fxmax.lowering.boundary import boundary_of
-from fxmax.lowering.broadcast_workaround import Broadcasts
+from fxmax.lowering.broadcast_workaround import Broadcasts, check_slices
 from fxmax.lowering.derived_sizes import solved_symbols
 from fxmax.lowering.graph_weights import GraphWeights
 from fxmax.lowering.host_fallback import HOST, from_host, to_host
@@ -95,6 +95,8 @@ def lower(
         results = walk.run(program.graph)
         extra = []
         if recorder.ok:
+            if walk.broadcasts is not None:
+                check_slices(graph)
             extra = [output for observer in observers for output in observer.extra_outputs()]
             returned = [*boundary.leave(results, state), *(value for _, value in extra)]
             graph.output(*returned)

@@ -37,14 +37,14 @@ def roll(ctx: Context, self: TensorValue, shifts: Sequence[Any], dims: Sequence[
         return self
     if not len(dims):  # torch rolls the flattened tensor
         flat = ops.reshape(self, [product_of(self.shape)])
-        return ops.reshape(_rolled(flat, shifts[0], 0), self.shape)
+        return ops.reshape(_rolled(ctx, flat, shifts[0], 0), self.shape)
     x = self
     for shift, dim in zip(shifts, dims, strict=True):
-        x = _rolled(x, shift, axis(dim, x.rank))
+        x = _rolled(ctx, x, shift, axis(dim, x.rank))
     return x
 
 
-def _rolled(x: TensorValue, shift: Any, at: int) -> TensorValue:
+def _rolled(ctx: Context, x: TensorValue, shift: Any, at: int) -> TensorValue:
     size = x.shape[at]
     if is_static(shift) and is_static(size):
         shift = int(shift) % int(size)
@@ -55,7 +55,7 @@ def _rolled(x: TensorValue, shift: Any, at: int) -> TensorValue:
     else:
         count = shift
     rest = size - count
-    return ops.rebind(ops.concat([take(x, at, rest, count), take(x, at, 0, rest)], at), x.shape)
+    return ops.rebind(ops.concat([take(ctx, x, at, rest, count), take(ctx, x, at, 0, rest)], at), x.shape)
 
 
 @rule(aten.repeat.default)
@@ -111,5 +111,5 @@ def as_strided(
     rank = len(size)
     places = ctx.constant(0, DType.int64) + (0 if storage_offset is None else size_value(ctx, storage_offset))
     for at, (count, apart) in enumerate(zip(ctx.out.shape, stride, strict=True)):
-        places = ctx.rebroadcastable(places) + along(positions(ctx, count) * size_value(ctx, apart), at, rank)
+        places = ctx.viewable(places) + along(positions(ctx, count) * size_value(ctx, apart), at, rank)
     return ops.gather(flat, places, 0)

@@ -43,7 +43,7 @@ def scaled_dot_product_attention(
     factor = tensor(ctx, 1 / math.sqrt(int(width)) if scale is None else scale, query.dtype)
     scores = matmul(ctx, query * factor, ops.transpose(key, -1, -2))
     if is_causal:
-        scores = scores + ctx.rebroadcastable(_causal(ctx, query.shape[-2], key.shape[-2], scores.dtype))
+        scores = scores + ctx.viewable(_causal(ctx, query.shape[-2], key.shape[-2], scores.dtype))
     if attn_mask is not None:
         scores = scores + _additive(ctx, attn_mask, scores.dtype)
     weights = ops.softmax(scores)

@@ -66,7 +66,7 @@ def _pieces(ctx: Context, x: TensorValue, dim: int) -> list[TensorValue]:
     for kind in ctx.out:
         empty = has_zero(kind.shape)
         size = kind.shape[at]
-        pieces.append(ctx.full(0, kind.shape, kind.dtype) if empty else take(x, at, start, size))
+        pieces.append(ctx.full(0, kind.shape, kind.dtype) if empty else take(ctx, x, at, start, size))
         start = start + size
     return pieces
 
@@ -76,4 +76,4 @@ def unbind(ctx: Context, self: TensorValue, dim: int) -> list[TensorValue]:
     at = axis(dim, self.rank)
     if ctx.out and has_zero(ctx.out[0].shape):
         return [ctx.full(0, kind.shape, kind.dtype) for kind in ctx.out]
-    return [ops.squeeze(take(self, at, i, 1), at) for i in range(len(ctx.out))]
+    return [ops.squeeze(take(ctx, self, at, i, 1), at) for i in range(len(ctx.out))]

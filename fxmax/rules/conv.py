@@ -260,7 +260,7 @@ def _spread(ctx: Context, x: TensorValue, at: int, stride: int) -> TensorValue:
     apart = ops.unsqueeze(x, at + 1)
     apart = padded(ctx, apart, [(0, stride - 1) if i == at + 1 else (0, 0) for i in range(apart.rank)], 0)
     joined = ops.reshape(apart, [*x.shape[:at], size * stride, *x.shape[at + 1 :]])
-    return take(joined, at, 0, size * stride - (stride - 1))
+    return take(ctx, joined, at, 0, size * stride - (stride - 1))
 
 
 def _each(values: Sequence[Any], space: int) -> list[int]:

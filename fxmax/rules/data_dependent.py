@@ -10,19 +10,19 @@ from max.graph import Dim, TensorValue, ops
 
 from fxmax.core.context import Context
 from fxmax.core.table import rule
-from fxmax.rules.lib.sizes import product_of
+from fxmax.rules.lib.sizes import product_of, take
 from fxmax.rules.lib.values import broadcast, broadcast_shape, cast
 from fxmax.support.signals import Declined
 
 aten = torch.ops.aten
 
 
-def places(mask: TensorValue, count: Dim) -> list[TensorValue]:
+def places(ctx: Context, mask: TensorValue, count: Dim) -> list[TensorValue]:
     """Coordinates of what is not zero, an index (count,) for each axis of `mask`."""
     if mask.rank == 0:
         raise Declined("the places of a 0-d tensor, which has no axes")
     found = ops.nonzero(cast(mask, DType.bool), count)
-    return [ops.squeeze(part, 1) for part in ops.split(found, [1] * mask.rank, 1)]
+    return [ops.squeeze(take(ctx, found, 1, i, 1), 1) for i in range(mask.rank)]
 
 
 @rule(aten.nonzero.default)
@@ -31,7 +31,7 @@ def nonzero(ctx: Context, self: TensorValue) -> TensorValue:
     if self.rank:
         return ops.nonzero(mask, ctx.out.shape[0])
     one = ops.nonzero(ops.reshape(mask, [1]), ctx.out.shape[0])  # counted, with coordinates on no axis
-    return ops.slice_tensor(one, [slice(None), slice(0, 0)])
+    return take(ctx, one, 1, 0, 0)
 
 
 @rule(aten.masked_select.default)
@@ -39,11 +39,13 @@ def masked_select(ctx: Context, self: TensorValue, mask: TensorValue) -> TensorV
     shape = broadcast_shape([self.shape, mask.shape]) or [Dim(1)]
     size = product_of(shape)
     values, chosen = (ops.reshape(broadcast(x, shape), [size]) for x in (self, mask))
-    [at] = places(chosen, ctx.out.shape[0])
+    [at] = places(ctx, chosen, ctx.out.shape[0])
     return ops.gather(values, at, 0)
 
 
-def unmasked(indices: Sequence[TensorValue | None], shape: Sequence[Dim]) -> list[TensorValue | None]:
+def unmasked(
+    ctx: Context, indices: Sequence[TensorValue | None], shape: Sequence[Dim]
+) -> list[TensorValue | None]:
     """`indices` with the places of a mask instead of it; `shape` is that of what they read.
 
     Raises:
@@ -57,7 +59,7 @@ def unmasked(indices: Sequence[TensorValue | None], shape: Sequence[Dim]) -> lis
     [at] = masks
     mask = indices[at]
     assert mask is not None
-    return [*indices[:at], *places(mask, shape[at]), *indices[at + 1 :]]
+    return [*indices[:at], *places(ctx, mask, shape[at]), *indices[at + 1 :]]
 
 
 def _is_mask(index: TensorValue) -> bool:

@@ -87,7 +87,7 @@ def _flash(
     inputs, kind = [query, key, value, number], TensorType(query.dtype, query.shape, ctx.device)
     settings: Any = {"mask_str": "null", "local_window_size": -1}
     y = ops.custom("mo.mha.no_cache", ctx.device, inputs, [kind], parameters=settings)[0].tensor
-    return take(y, 1, 0, rows)
+    return take(ctx, y, 1, 0, rows)
 
 
 @rule(torch.ops.fxmax.heads_attention.default)

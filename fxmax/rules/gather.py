@@ -75,7 +75,7 @@ def gather(ctx: Context, self: TensorValue, dim: int, index: TensorValue, sparse
     x = self
     for i in range(x.rank):  # the index may be smaller than the tensor on other axes
         if i != at:
-            x = take(x, i, 0, index.shape[i])
+            x = take(ctx, x, i, 0, index.shape[i])
     last = ops.transpose(x, at, -1), ops.unsqueeze(ops.transpose(index, at, -1), -1)
     found = ops.gather_nd(*last, batch_dims=x.rank - 1)
     return ops.reshape(ops.transpose(found, at, -1), ctx.out.shape)
@@ -85,7 +85,7 @@ def gather(ctx: Context, self: TensorValue, dim: int, index: TensorValue, sparse
 def index(ctx: Context, self: TensorValue, indices: Sequence[TensorValue | None]) -> TensorValue:
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
-    at, given = advanced(unmasked(indices, ctx.out.shape))
+    at, given = advanced(unmasked(ctx, indices, ctx.out.shape))
     if not given:
         return self
     if len(at) == 1:

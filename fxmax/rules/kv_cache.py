@@ -43,7 +43,7 @@ def cached_attention(
         for x, scales in ((key, key_scales), (value, value_scales))
     )
     k, v = (reshaped(x, [*query.shape[:2], *x.shape[-2:]]) for x in (k, v))
-    k, v = (x if keys is None else take(x, 2, 0, used, 1) for x in (k, v))
+    k, v = (x if keys is None else take(ctx, x, 2, 0, used, 1) for x in (k, v))
     scores = matmul(ctx, query * ctx.constant(factor, query.dtype), ops.transpose(k, -1, -2))
     return matmul(ctx, ops.softmax(scores), v)
 

@@ -25,27 +25,29 @@ Scatter = Callable[..., TensorValue]
 
 @rule(aten.scatter.src)
 def scatter(ctx: Context, self: TensorValue, dim: int, index: TensorValue, src: TensorValue) -> TensorValue:
-    return _scattered(self, dim, index, src, ops.scatter)
+    return _scattered(ctx, self, dim, index, src, ops.scatter)
 
 
 @rule(aten.scatter.value)
 def scatter_value(ctx: Context, self: TensorValue, dim: int, index: TensorValue, value: Any) -> TensorValue:
     src = ctx.full(number(value, self.dtype), index.shape, self.dtype)
-    return _scattered(self, dim, index, src, ops.scatter)
+    return _scattered(ctx, self, dim, index, src, ops.scatter)
 
 
 @rule(aten.scatter_add.default)
 def scatter_add(
     ctx: Context, self: TensorValue, dim: int, index: TensorValue, src: TensorValue
 ) -> TensorValue:
-    return _scattered(self, dim, index, src, ops.scatter_add)
+    return _scattered(ctx, self, dim, index, src, ops.scatter_add)
 
 
 @rule(aten.scatter.reduce)
 def scatter_by(
     ctx: Context, self: TensorValue, dim: int, index: TensorValue, src: TensorValue, reduce: str
 ) -> TensorValue:
-    return _scattered(self, dim, index, src, {"add": ops.scatter_add, "multiply": ops.scatter_mul}[reduce])
+    return _scattered(
+        ctx, self, dim, index, src, {"add": ops.scatter_add, "multiply": ops.scatter_mul}[reduce]
+    )
 
 
 @rule(aten.scatter.value_reduce)
@@ -53,7 +55,9 @@ def scatter_value_by(
     ctx: Context, self: TensorValue, dim: int, index: TensorValue, value: Any, reduce: str
 ) -> TensorValue:
     src = ctx.full(number(value, self.dtype), index.shape, self.dtype)
-    return _scattered(self, dim, index, src, {"add": ops.scatter_add, "multiply": ops.scatter_mul}[reduce])
+    return _scattered(
+        ctx, self, dim, index, src, {"add": ops.scatter_add, "multiply": ops.scatter_mul}[reduce]
+    )
 
 
 REDUCTIONS: dict[str, tuple[Scatter, float]] = {
@@ -82,15 +86,15 @@ def scatter_reduce(
     start = self
     if not include_self:  # the places that are written start afresh
         blank = ctx.full(_held(neutral, self.dtype), index.shape, self.dtype)
-        start = _scattered(self, dim, index, blank, ops.scatter)
-    result = _scattered(start, dim, index, src, op)
+        start = _scattered(ctx, self, dim, index, blank, ops.scatter)
+    result = _scattered(ctx, start, dim, index, src, op)
     if reduce in ("amax", "amin") and self.dtype.is_float():  # MAX's extrema skip NaN; torch's find it
         flags = [cast(is_nan(x), self.dtype) for x in (start, src)]
-        spoilt = _scattered(flags[0], dim, index, flags[1], ops.scatter_max)
+        spoilt = _scattered(ctx, flags[0], dim, index, flags[1], ops.scatter_max)
         return ops.where(spoilt > scalar(spoilt, 0), scalar(result, math.nan), result)
     if reduce != "mean":
         return result
-    count = _scattered(ctx.full(0, self.shape, self.dtype), dim, index, ones, ops.scatter_add)
+    count = _scattered(ctx, ctx.full(0, self.shape, self.dtype), dim, index, ones, ops.scatter_add)
     count = count + 1 if include_self else ops.max(count, ctx.constant(1, self.dtype))
     return result / count if self.dtype.is_float() else ops.floor_div(result, count)
 
@@ -105,16 +109,18 @@ def _held(value: float, dtype: DType) -> float | int:
     return limits.max if value > 0 else limits.min
 
 
-def _scattered(x: TensorValue, dim: int, index: TensorValue, src: TensorValue, op: Scatter) -> TensorValue:
+def _scattered(
+    ctx: Context, x: TensorValue, dim: int, index: TensorValue, src: TensorValue, op: Scatter
+) -> TensorValue:
     if has_zero(index.shape):
         return x
     if x.dtype == DType.bool and op is not ops.scatter:  # MAX has no sums, products and extrema of bools
-        return cast(_scattered(cast(x, DType.int32), dim, index, cast(src, DType.int32), op), DType.bool)
+        return cast(_scattered(ctx, cast(x, DType.int32), dim, index, cast(src, DType.int32), op), DType.bool)
     shape = x.shape
     flat = [ops.reshape(t, [1]) if t.rank == 0 else t for t in (x, index, src)]
     x, index, src = flat
     for i in range(src.rank):  # the source may be larger than the index
-        src = take(src, i, 0, index.shape[i])
+        src = take(ctx, src, i, 0, index.shape[i])
     return ops.reshape(op(x, cast(src, x.dtype), index, axis(dim, x.rank)), shape)
 
 
@@ -134,7 +140,7 @@ def index_put(
             return _masked(self, indices[0], values, accumulate)
         if values.rank != self.rank - indices[0].rank + 1 or is_static(values.shape[0]):
             raise Declined("writing by a mask values whose number is not that of the mask's places")
-        indices = unmasked(indices, values.shape)
+        indices = unmasked(ctx, indices, values.shape)
     at, given = advanced(indices)
     if has_zero(given[0].shape):
         return self

@@ -22,7 +22,7 @@ def slice_tensor(ctx: Context, self: TensorValue, dim: int, start: Any, end: Any
     at = axis(dim, self.rank)
     first = _first(ctx, self, at, start)
     # torch says how many there are: that settles where an end beyond the axis, or before it, is.
-    return take(self, at, first, ctx.out.shape[at], static(step, "a slice's step"))
+    return take(ctx, self, at, first, ctx.out.shape[at], static(step, "a slice's step"))
 
 
 @rule(aten.select.int)
@@ -30,7 +30,7 @@ def select(ctx: Context, self: TensorValue, dim: int, index: Any) -> TensorValue
     if has_zero(ctx.out.shape):
         return ctx.full(0, ctx.out.shape, ctx.out.dtype)
     at = axis(dim, self.rank)
-    return ops.squeeze(take(self, at, from_front(ctx, "index", index, self.shape[at]), 1), at)
+    return ops.squeeze(take(ctx, self, at, from_front(ctx, "index", index, self.shape[at]), 1), at)
 
 
 @rule(aten.slice_scatter.default)
@@ -79,7 +79,7 @@ def written(
     if stored is not None:
         return stored
     if step == 1:
-        return _spliced(x, src, at, start, count)
+        return _spliced(ctx, x, src, at, start, count)
     place = positions(ctx, x.shape[at]) - size_value(ctx, start)
     chosen = ops.logical_and(place >= 0, place < size_value(ctx, count * step))
     chosen = ops.logical_and(chosen, ops.equal(ops.mod(place, step), 0))
@@ -97,14 +97,14 @@ def _store(buffer: BufferValue, src: TensorValue, at: int, start: Any, step: int
     ops.buffer_store_slice(buffer, src, whole)
 
 
-def _spliced(x: TensorValue, src: TensorValue, at: int, start: Any, count: Any) -> TensorValue:
+def _spliced(ctx: Context, x: TensorValue, src: TensorValue, at: int, start: Any, count: Any) -> TensorValue:
     """What comes before, `src`, and what comes after, joined."""
     after = start + count
     rest = x.shape[at] - after if not _ends(x, at, after) else 0
     parts = [
-        None if is_static(start) and int(start) == 0 else take(x, at, 0, start),
+        None if is_static(start) and int(start) == 0 else take(ctx, x, at, 0, start),
         src,
-        None if is_static(rest) and int(rest) == 0 else take(x, at, after, rest),
+        None if is_static(rest) and int(rest) == 0 else take(ctx, x, at, after, rest),
     ]
     joined = [p for p in parts if p is not None]
     return joined[0] if len(joined) == 1 else ops.rebind(ops.concat(joined, at), x.shape)

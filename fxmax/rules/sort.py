@@ -18,7 +18,7 @@ from fxmax.core.table import rule
 from fxmax.kernels.build import ROWS
 from fxmax.rules.creation import filled
 from fxmax.rules.lib.promotion import is_nan
-from fxmax.rules.lib.sizes import has_zero
+from fxmax.rules.lib.sizes import has_zero, take
 from fxmax.rules.lib.values import axis, cast, static
 
 aten = torch.ops.aten
@@ -104,14 +104,16 @@ def min_dim(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> list[Te
 # -- sorts ------------------------------------------------------------------------------------------
 
 
-def _sorted(ctx: Context, x: TensorValue, dim: int, descending: bool, take: slice | None = None) -> Any:
-    """Stable sort along `dim`: (values, indices), of each row the `take` slice."""
+def _sorted(
+    ctx: Context, x: TensorValue, dim: int, descending: bool, start: int = 0, count: int | None = None
+) -> Any:
+    """Stable sort along `dim`: (values, indices), of each row `count` from `start` (default: all)."""
     if has_zero(x.shape):
         return _nothing(ctx)
     rows = AxisRows(x, dim)
     values, indices, _ = rows.call("sort", [None, None, None], descending=descending)
-    if take is not None:
-        values, indices = (ops.slice_tensor(m, [slice(None), take]) for m in (values, indices))
+    if count is not None:
+        values, indices = (take(ctx, m, 1, start, count) for m in (values, indices))
     return rows.back(values, ctx.out[0]), rows.back(indices, ctx.out[1])
 
 
@@ -127,13 +129,12 @@ def sort_stable(ctx: Context, self: TensorValue, stable: bool | None, dim: int, 
 
 @rule(aten.topk.default, platform="cpu")
 def topk(ctx: Context, self: TensorValue, k: Any, dim: int, largest: bool, sorted: bool) -> Any:
-    return _sorted(ctx, self, dim, largest, slice(0, static(k, "k")))
+    return _sorted(ctx, self, dim, largest, count=static(k, "k"))
 
 
 @rule(aten.kthvalue.default, platform="cpu")
 def kthvalue(ctx: Context, self: TensorValue, k: Any, dim: int, keepdim: bool) -> Any:
-    k = static(k, "k")
-    return _sorted(ctx, self, dim, False, slice(k - 1, k))
+    return _sorted(ctx, self, dim, False, static(k, "k") - 1, 1)
 
 
 @rule(aten.median.dim, platform="cpu")
@@ -142,7 +143,7 @@ def median(ctx: Context, self: TensorValue, dim: int, keepdim: bool) -> Any:
     if has_zero(self.shape):
         return _nothing(ctx)
     size = static(self.shape[axis(dim, self.rank)], "the size of the axis") if self.rank else 1
-    middle = _sorted(ctx, self, dim, False, slice((size - 1) // 2, (size - 1) // 2 + 1))
+    middle = _sorted(ctx, self, dim, False, (size - 1) // 2, 1)
     top = _extremum(self, dim, ctx.out, True)
     return [ops.where(is_nan(top[0]), t, m) for t, m in zip(top, middle, strict=True)]
 
@@ -154,10 +155,7 @@ def median_all(ctx: Context, self: TensorValue) -> TensorValue:
     if size == 0:
         return filled(ctx, float("nan"))
     values = rows.call("sort", [None, None, None], descending=False)[0]
-    middle, top = (
-        rows.back(ops.slice_tensor(values, [slice(None), slice(i, i + 1)]), ctx.out)
-        for i in ((size - 1) // 2, size - 1)
-    )
+    middle, top = (rows.back(take(ctx, values, 1, i, 1), ctx.out) for i in ((size - 1) // 2, size - 1))
     return ops.where(is_nan(top), top, middle)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from max._core import Operation as TypedOperation
+
 # Whether a value is a tensor, and which ops are broadcasts, is asked of MLIR's types: `max.graph` can't tell.
 from max._core.dialects import mo as mo
 from max._core.dialects import rmo as rmo
@@ -59,6 +61,11 @@ def import_package(graph: Graph, path: Path) -> None:
 def operations(graph: Graph) -> list[Any]:
     """The operations of a graph's body, in order: a `Graph` has its inputs and outputs alone."""
     return list(graph._mlir_op.regions[0].blocks[0].operations)
+
+
+def typed(operation: Any) -> Any:
+    """One of `operations` in a class of `mo` or `rmo`, and its operands too, as a value's `owner` is."""
+    return TypedOperation._from_cmlir(operation)
 
 
 def mlir_value(value: Value[Any]) -> Any:

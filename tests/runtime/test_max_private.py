@@ -15,6 +15,8 @@ from tests.support.private_names import ROOT, SOURCES, attributes, imported, res
 FILE = ROOT / "fxmax" / "runtime" / "max_private.py"
 
 FEATURES = {
+    "max._core.Operation": "the workaround of broadcasts: what slices one is found",
+    "max._core.Operation._from_cmlir": "the workaround of broadcasts: what slices one is found",
     "max._core.dialects.mo": "the workaround of broadcasts; sums over broadcast axes",
     "max._core.dialects.rmo": "the workaround of broadcasts; sums over broadcast axes",
     "max._core.graph.frame_loc": "the nodes in a CompileError",
@@ -30,6 +32,7 @@ ATTRIBUTES = {
     "_CAPICreate",
     "_CAPIPtr",
     "_execute_device_tensors",
+    "_from_cmlir",
     "_import_kernels",
     "_mlir_op",
     "_mlir_value",
@@ -71,6 +74,8 @@ def test_a_graph_can_be_read_as_mlir(max_private) -> None:
         graph.output(y)
     names = [op.name for op in max_private.operations(graph)]
     assert names[-3:] == ["rmo.mo.cos", "rmo.broadcast_to", "mo.output"], FEATURES["max.graph.Graph._mlir_op"]
+    broadcast = max_private.typed(max_private.operations(graph)[-2])
+    assert isinstance(broadcast, max_private.rmo.BroadcastToOp), FEATURES["max._core.Operation._from_cmlir"]
     made_by = max_private.mlir_value(y).owner
     assert isinstance(made_by, max_private.rmo.BroadcastToOp), FEATURES["max.graph.value.Value._mlir_value"]
     [whole] = max_private.graphs_of(module)

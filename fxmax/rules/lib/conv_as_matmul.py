@@ -35,7 +35,7 @@ def by_windows(
     for tap in itertools.product(*(range(k) for k in taps)):
         part = x
         for i in axes:
-            part = take(part, i + 1, tap[i] * dilation[i], sizes[i], stride[i])
+            part = take(ctx, part, i + 1, tap[i] * dilation[i], sizes[i], stride[i])
         parts.append(part)
     windows = parts[0] if len(parts) == 1 else ops.concat(parts, -1)
     width, features = windows.shape[-1], filters.shape[-1]

@@ -16,7 +16,7 @@ def padded(ctx: Context, x: TensorValue, pairs: Sequence[tuple[Any, Any]], value
     for at, (before, after) in enumerate(pairs):
         crop = [-int(n) if is_static(n) and int(n) < 0 else 0 for n in (before, after)]
         if any(crop):
-            x = take(x, at, crop[0], x.shape[at] - crop[0] - crop[1])
+            x = take(ctx, x, at, crop[0], x.shape[at] - crop[0] - crop[1])
         parts = [_block(ctx, x, at, before, value), x, _block(ctx, x, at, after, value)]
         joined = [p for p in parts if p is not None]
         x = joined[0] if len(joined) == 1 else ops.concat(joined, at)

@@ -59,18 +59,18 @@ def clamped(value: Any, size: Dim) -> Any:
     return value
 
 
-def window(rank: int, axis: int, start: Any, count: Any, step: int = 1) -> list[slice]:
-    """Indices for `ops.slice_tensor`: `count` places of one axis, from `start`, `step` apart."""
-    stop = start + (count - 1) * step + 1 if step > 1 else start + count
-    whole = [slice(None)] * rank
-    return [*whole[:axis], slice(start, stop, step), *whole[axis + 1 :]]
+def take(ctx: Context, x: TensorValue, axis: int, start: Any, count: Any, step: int = 1) -> TensorValue:
+    """`count` places of one axis, from `start`, `step` apart; `x` itself where that is all of it.
 
-
-def take(x: TensorValue, axis: int, start: Any, count: Any, step: int = 1) -> TensorValue:
-    """`count` places of one axis, from `start`, `step` apart; `x` itself where that is all of it."""
-    if step == 1 and is_static(start) and int(start) == 0 and Dim(count) == x.shape[axis]:
+    Rules slice by this alone, since what MAX fuses with a slice may lose its start: see `ctx.viewable`.
+    """
+    from_first = is_static(start) and int(start) == 0
+    if step == 1 and from_first and Dim(count) == x.shape[axis]:
         return x
-    return ops.slice_tensor(x, window(x.rank, axis, start, count, step))
+    stop = start + (count - 1) * step + 1 if step > 1 else start + count
+    whole = [slice(None)] * x.rank
+    window = [*whole[:axis], slice(start, stop, step), *whole[axis + 1 :]]
+    return ops.slice_tensor(x if from_first else ctx.viewable(x), window)
 
 
 def along(vector: TensorValue, axis: int, rank: int) -> TensorValue:
