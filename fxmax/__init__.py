@@ -24,6 +24,7 @@ _NAMES = {
         "DeviceError",
         "FxmaxError",
         "InputError",
+        "OverlapError",
         "LoweringError",
         "MismatchError",
         "OptionError",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:  # the same once more for type checkers; tests/test_public_nam
     from fxmax.errors import LoweringError as LoweringError
     from fxmax.errors import MismatchError as MismatchError
     from fxmax.errors import OptionError as OptionError
+    from fxmax.errors import OverlapError as OverlapError
     from fxmax.errors import RuleError as RuleError
     from fxmax.errors import VersionError as VersionError
     from fxmax.errors import WeightError as WeightError

@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from typing_extensions import Unpack
 
 from fxmax import torch_fallback
-from fxmax.compiled import Compiled, compile_lowered, compile_module
+from fxmax.compiled import Compiled, arguments_of, compile_lowered, compile_module
 from fxmax.core.table import RuleTable
 from fxmax.errors import LoweringError
 from fxmax.frontend.capture import Captured, capture
@@ -272,7 +272,7 @@ def _partitioned(
     start = time.perf_counter()
     parts = lower_jobs(jobs, options) if jobs else {}
     report.seconds["compile"] = time.perf_counter() - start
-    result = torch_fallback.joined(whole, calls, parts, report)
+    result = torch_fallback.joined(whole, calls, parts, report, arguments_of(lowered))
     if state_dict is not None:
         result.load_state_dict(state_dict, options.strict)
     return result

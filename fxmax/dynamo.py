@@ -17,6 +17,7 @@ import torch
 from torch.export.graph_signature import OutputKind
 
 from fxmax.api import Job, capture_job, lower_job
+from fxmax.errors import OverlapError
 from fxmax.frontend.options import BackendOptions, Options, known
 from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
 from fxmax.fx.torch_private import is_static_input, tracing
@@ -89,7 +90,12 @@ class _Call:
                 stacklevel=2,
             )
             self._add(key, args)
-        return self.programs[key](*args)
+        try:
+            return self.programs[key](*args)
+        except OverlapError as error:
+            warnings.warn(f"{error} Until then torch computes this call.", stacklevel=2)
+            with torch.no_grad():
+                return self.original(*args)
 
     def _key(self, args: Sequence[Any]) -> tuple[float, ...]:
         return tuple(float(args[i]) for i in self.numbers)

@@ -47,6 +47,10 @@ class InputError(FxmaxError, TypeError):
     """A call's arguments do not fit the compiled signature."""
 
 
+class OverlapError(InputError):
+    """A call writes memory that two of its arguments share, or an argument and the module."""
+
+
 class DeviceError(FxmaxError):
     """The device that was asked for is not there."""
 

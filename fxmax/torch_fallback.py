@@ -16,6 +16,8 @@ from fxmax.compiled import Compiled
 from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
 from fxmax.fx.torch_private import OpOverload, pytree, schema_of
 from fxmax.report import Report
+from fxmax.runtime.call_arguments import Arguments
+from fxmax.runtime.overlap import Held, refuse_overlap
 
 PREFIX = "max_"
 
@@ -27,11 +29,31 @@ class Partitioned:
     says where every node runs and why.
     """
 
-    def __init__(self, module: torch.fx.GraphModule, parts: Mapping[str, Compiled], report: Report) -> None:
+    def __init__(
+        self,
+        module: torch.fx.GraphModule,
+        parts: Mapping[str, Compiled],
+        report: Report,
+        arguments: Arguments,
+    ) -> None:
         self.parts, self.report = dict(parts), report
-        self._module = module
+        self._module, self._arguments = module, arguments
+        written = {spec.name for spec in arguments.signature.states}
+        held = {True: dict[str, torch.Tensor](), False: dict[str, torch.Tensor]()}
+        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            held[name in written][name] = tensor
+        self._states, self._weights = Held(held[True]), Held(held[False])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run on MAX and in torch.
+
+        Raises:
+            OverlapError: an argument shares memory with what the call writes: writes come last here.
+        """
+        signature = self._arguments.signature
+        if signature.writes:
+            values = self._arguments.flatten(args, kwargs)
+            refuse_overlap(signature.tensors, values, [self._states], self._weights)
         with torch.no_grad():
             return self._module(*args, **kwargs)
 
@@ -146,9 +168,17 @@ class _OnMax(torch.nn.Module):
 
 
 def joined(
-    module: torch.fx.GraphModule, calls: list[torch.fx.Node], parts: Mapping[str, Compiled], report: Report
+    module: torch.fx.GraphModule,
+    calls: list[torch.fx.Node],
+    parts: Mapping[str, Compiled],
+    report: Report,
+    arguments: Arguments,
 ) -> Partitioned:
-    """The whole again, with the compiled parts in their places, and the report of it."""
+    """The whole again, with the compiled parts in their places, and the report of it.
+
+    Args:
+        arguments: how the whole is called.
+    """
     _describe(module, calls, report)
     for call in calls:
         name, part = str(call.target), parts[str(call.target)].report
@@ -157,7 +187,7 @@ def joined(
         setattr(module, name, _OnMax(parts[name]))
     module.graph.eliminate_dead_code()
     module.recompile()
-    return Partitioned(module, parts, report)
+    return Partitioned(module, parts, report, arguments)
 
 
 def _describe(module: torch.fx.GraphModule, calls: list[torch.fx.Node], report: Report) -> None:

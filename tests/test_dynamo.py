@@ -101,6 +101,23 @@ def test_gradients_are_not_promised(compiled) -> None:
         assert_same(result, twin(x))
 
 
+def test_a_call_whose_input_is_memory_that_it_writes_is_torchs(compiled) -> None:
+    model, twin, _ = compiled
+    results = []
+    for module in (model._orig_mod, twin):
+        memory = torch.arange(8.0)
+        module.calls = memory[:4]
+        with torch.no_grad():
+            if module is twin:
+                results.append(twin(memory.view(2, 4)))
+            else:
+                with pytest.warns(UserWarning, match="shares memory with .* torch computes this call"):
+                    results.append(model(memory.view(2, 4)))
+        results.append(memory)
+    assert_same(results[:2], results[2:])
+    assert results[1][0] == 1  # written
+
+
 def test_an_op_without_a_rule_is_named() -> None:
     torch._dynamo.reset()
     model = torch.compile(Unsupported(), backend="fxmax", options={"quiet": True})

@@ -81,6 +81,13 @@ def test_a_checkpoint_reaches_both_sides(both) -> None:
         assert_same(partitioned(x), reference(x))
 
 
+def test_what_it_writes_is_nobody_elses(both) -> None:
+    partitioned, _ = both
+    memory = dict(partitioned._module.named_buffers())["calls"]
+    with pytest.raises(fxmax.OverlapError, match="x shares memory with calls, which the module writes"):
+        partitioned(memory.expand(3, 4))
+
+
 def test_the_default_refuses() -> None:
     with pytest.raises(fxmax.LoweringError, match="bessel_j0"):
         fxmax.lower(Mixed(), (torch.randn(3, 4),), quiet=True)

@@ -67,6 +67,9 @@ class Compiled(Executable):
         held = self.weights
         return {f: held.values[held.spec(f).fqn] for f in sorted(held.checkpoint_names())}
 
+    def _module_arrays(self) -> Mapping[str, Any]:
+        return self.weights.values
+
     def snapshot(self) -> Snapshot:
         """What an artifact keeps of it, as plain data; the weights are read when they are written."""
         return snapshot_of(self.lowered, self.weights, self._arguments, self._runner.program)

@@ -11,7 +11,7 @@ from max.driver import CPU, Buffer
 from max.dtype import DType
 
 from fxmax.core.types import TO_TORCH
-from fxmax.runtime.arrays import Inlet, NumpyArrays, Outlet, unfit_to_write, without_gradients
+from fxmax.runtime.arrays import Inlet, NumpyArrays, Outlet, without_gradients
 from fxmax.runtime.signature import OutputSpec, TensorSpec
 
 
@@ -26,11 +26,16 @@ class TorchArrays(NumpyArrays):
                 return of_others(value)
             if value.requires_grad:
                 value = without_gradients(value)
-            if spec.mutated and not (value.is_contiguous() and value.dtype == wanted):
-                raise unfit_to_write(spec, dtype)
             return Buffer.from_dlpack(value.to(wanted).contiguous())
 
         return read
+
+    def write_back(self, value: Any, buffer: Buffer) -> None:
+        if not isinstance(value, torch.Tensor):
+            super().write_back(value, buffer)
+            return
+        with torch.inference_mode(value.is_inference()):
+            value.detach().copy_(torch.from_dlpack(buffer))
 
     def outlet(self, spec: OutputSpec) -> Outlet:
         to_numpy, dtype = super().outlet(spec), getattr(torch, spec.dtype, None)

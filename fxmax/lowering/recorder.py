@@ -18,7 +18,9 @@ from fxmax.fx.op_names import op_name
 from fxmax.fx.torch_private import OpOverload
 from fxmax.records import Fate, Gap, GapKind, NodeRecord
 from fxmax.report import Report
+from fxmax.runtime import dtypes
 from fxmax.runtime.device import UNPROVEN
+from fxmax.runtime.signature import Signature
 
 
 class Recorder:
@@ -37,6 +39,15 @@ class Recorder:
         self._on_cpu = device.is_cpu()
         self._gaps: dict[tuple[GapKind, str, str], list[torch.fx.Node]] = {}
         self._hosted: Counter[str] = Counter()  # ops of a GPU's graph that run on the host
+
+    def signature(self, signature: Signature) -> None:
+        """Record what the boundary costs: inputs that are written, and that the CPU widens."""
+        wide = [s for s in signature.tensors if s.mutated and s.dtype in dtypes.WIDENED_ON_CPU]
+        if wide and self._on_cpu:
+            named = ", ".join(f"{spec.name} ({spec.dtype})" for spec in wide)
+            self._report.notes.append(
+                f"written in place, and copied at each call, because the CPU computes in float32: {named}"
+            )
 
     @property
     def ok(self) -> bool:

@@ -69,6 +69,7 @@ def lower(
     weights = collect(program)
     weights.states = set(boundary.states.values())
     recorder = Recorder(captured, device)
+    recorder.signature(boundary.signature)
     graph = Graph(
         captured.name,
         input_types=list(boundary.graph_inputs.values()),

@@ -27,8 +27,15 @@ class Arrays(Protocol):
     def inlet(self, spec: TensorSpec, dtype: DType) -> Inlet:
         """Takes a value for `spec`, checked for its shape, to a buffer of the graph's `dtype`.
 
-        The buffer shares the value's memory where it can, and must where the graph writes it.
+        The buffer shares the value's memory where it can. Where the graph writes it and it can't, the
+        buffer is a copy: see `in_place`.
         """
+
+    def in_place(self, dtype: DType) -> Callable[[Any], bool]:
+        """Tells whether the buffer of a value that the graph writes, as `dtype`, shares its memory."""
+
+    def write_back(self, value: Any, buffer: Buffer) -> None:
+        """Let a value hold what the graph wrote to its copy."""
 
     def outlet(self, spec: OutputSpec) -> Outlet:
         """Takes a result, and where results go, to the array that is returned."""
@@ -46,7 +53,7 @@ class NumpyArrays:
         def read(value: Any) -> Buffer:
             if isinstance(value, np.ndarray) and wanted is not None:
                 if not (value.flags.c_contiguous and value.flags.writeable and value.dtype == wanted):
-                    if spec.mutated:
+                    if spec.mutated and not value.flags.writeable:
                         raise unfit_to_write(spec, dtype)
                     # MAX takes memory that it may write; it writes only where the signature says so.
                     value = np.require(value, wanted, requirements=["C", "W"])
@@ -55,17 +62,34 @@ class NumpyArrays:
                 value = without_gradients(value)
             contiguous = getattr(value, "is_contiguous", None)  # torch's; MAX takes no other from it
             if callable(contiguous) and not contiguous():
-                if spec.mutated:
-                    raise unfit_to_write(spec, dtype)
                 value = value.contiguous()
             buffer = Buffer.from_dlpack(value)
             if buffer.dtype != dtype or not buffer.is_contiguous:
-                if spec.mutated:
+                if spec.mutated and not hasattr(value, "copy_"):
                     raise unfit_to_write(spec, dtype)
                 buffer = as_buffer(as_numpy(buffer.to(CPU()).contiguous(), dtype), dtype)
             return buffer
 
         return read
+
+    def in_place(self, dtype: DType) -> Callable[[Any], bool]:
+        wanted = None if dtype == DType.bfloat16 else np.dtype(dtype.to_numpy())
+
+        def fits(value: Any) -> bool:
+            if isinstance(value, np.ndarray):
+                return bool(value.flags.c_contiguous and value.dtype == wanted)
+            contiguous = getattr(value, "is_contiguous", True)  # a method of torch's
+            whole = contiguous() if callable(contiguous) else contiguous
+            return bool(whole) and dtype_name(value) == dtype.name
+
+        return fits
+
+    def write_back(self, value: Any, buffer: Buffer) -> None:
+        now = as_numpy(buffer if buffer.is_host else buffer.to(CPU()))
+        if isinstance(value, np.ndarray):
+            value[...] = now
+        else:  # torch's, which takes no other but tensors
+            value.detach().copy_(value.new_tensor(now))
 
     def outlet(self, spec: OutputSpec) -> Outlet:
         def write(buffer: Buffer, home: str) -> np.ndarray:
@@ -76,6 +100,11 @@ class NumpyArrays:
 
     def home(self, values: Sequence[Any]) -> str:
         return "numpy"
+
+
+def dtype_name(value: Any) -> str:
+    """`float32` of any array's dtype."""
+    return getattr(value.dtype, "name", None) or str(value.dtype).removeprefix("torch.")
 
 
 def as_numpy(buffer: Buffer, dtype: DType | None = None) -> np.ndarray:

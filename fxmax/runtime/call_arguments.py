@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fxmax.errors import InputError
+from fxmax.runtime.arrays import dtype_name
 from fxmax.runtime.signature import ConstantSpec, Signature, TensorSpec
 
 Flatten = Callable[[tuple[Any, ...], dict[str, Any]], list[Any]]
@@ -99,7 +100,7 @@ class Arguments:
                 )
             dtype = value.dtype
             if dtype not in right:
-                name = getattr(dtype, "name", None) or str(dtype).removeprefix("torch.")
+                name = dtype_name(value)
                 if name != spec.dtype:
                     raise InputError(f"{spec.name} is {name}; {spec.dtype} was lowered.")
                 right.add(dtype)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from max.driver import CPU, Buffer
 from max.engine import Model
 from max.graph import DeviceRef
 
-from fxmax.runtime.arrays import Arrays
+from fxmax.runtime.arrays import Arrays, unfit_to_write
 from fxmax.runtime.call_arguments import Arguments
 from fxmax.runtime.copying import copy_all
 from fxmax.runtime.dtypes import graph_dtype
+from fxmax.runtime.overlap import Held, refuse_overlap
 from fxmax.runtime.program import Replay, Runner
+
+NOTHING: Mapping[str, Any] = {}
 
 
 class Executable:
@@ -44,19 +47,26 @@ class Executable:
         self._home = arrays.home
         self._aliases = [(i, spec.alias) for i, spec in enumerate(outputs) if spec.alias is not None]
         self._written = [i for i, spec in enumerate(tensors) if spec.mutated]
+        self._in_place = {
+            i: arrays.in_place(graph_dtype(tensors[i].dtype, self._on_cpu)) for i in self._written
+        }
+        self._write_back, self._writes = arrays.write_back, self.signature.writes
+        self._owners: tuple[Any, Any] = (None, None)  # what `_owned` was made of
+        self._owned: tuple[list[Held], Held] = ([], Held({}))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on MAX.
 
         Raises:
-            InputError: an argument is missing, unknown, or has another dtype or shape than the
-                signature; nothing is run.
+            InputError: an argument is missing, unknown, or has another dtype or shape than the signature, or
+                shares memory with what the call writes (`OverlapError`); nothing is run.
         """
         return self._unflatten(self.flat(*args, **kwargs))
 
     def flat(self, *args: Any, **kwargs: Any) -> list[Any]:
         """As a call, with the outputs flat and in the signature's order, however they are nested."""
         values = self.inputs(*args, **kwargs)
+        self._refuse_overlap(values)
         own = [inlet(value) for inlet, value in zip(self._inlets, values, strict=True)]
         buffers = self._placed(own)
         results, home = iter(self._runner(buffers)), self._home(values)
@@ -64,6 +74,9 @@ class Executable:
         copied = [(own[i], buffers[i]) for i in self._written if own[i].device != buffers[i].device]
         if copied:
             copy_all(copied)
+        for i, in_place in self._in_place.items():
+            if not in_place(values[i]):
+                self._write_back(values[i], own[i])
         outputs = [
             spec.value
             if spec.kind == "constant"
@@ -85,7 +98,16 @@ class Executable:
         return self._arguments.flatten(args, kwargs)
 
     def buffers(self, values: Sequence[Any]) -> list[Buffer]:
-        """Tensors of the signature's shapes and order as MAX buffers: what `execute` takes."""
+        """Tensors of the signature's shapes and order as MAX buffers: what `execute` takes.
+
+        Raises:
+            InputError: an array that the graph writes is not contiguous, or not of the graph's dtype: the
+                buffer would be a copy.
+        """
+        for i, in_place in self._in_place.items():
+            if not in_place(values[i]):
+                spec = self.signature.tensors[i]
+                raise unfit_to_write(spec, graph_dtype(spec.dtype, self._on_cpu))
         return self._placed([inlet(value) for inlet, value in zip(self._inlets, values, strict=True)])
 
     def execute(self, *buffers: Buffer) -> list[Buffer]:
@@ -123,6 +145,26 @@ class Executable:
     def reset(self) -> None:
         """The module's mutated buffers as they were before the first call, in the memory they have."""
         self._runner.reset(self._fresh())
+
+    def _refuse_overlap(self, values: Sequence[Any]) -> None:
+        """See that what a call writes is nobody else's.
+
+        Raises:
+            OverlapError: it is.
+        """
+        if not self._writes:
+            return
+        now = self._module_arrays(), self._runner.states
+        if any(a is not b for a, b in zip(now, self._owners, strict=True)):
+            written = self.states.keys()
+            copied = {name: array for name, array in now[0].items() if name in written}
+            read = {name: array for name, array in now[0].items() if name not in written}
+            self._owners, self._owned = now, ([Held(self.states), Held(copied)], Held(read))
+        refuse_overlap(self.signature.tensors, values, *self._owned)
+
+    def _module_arrays(self) -> Mapping[str, Any]:
+        """The module's own arrays by FQN, in its own memory; the same object as long as they are the same."""
+        return NOTHING
 
     def _placed(self, buffers: list[Buffer]) -> list[Buffer]:
         if self._on_cpu:

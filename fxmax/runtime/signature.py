@@ -62,6 +62,11 @@ class Signature:
         """The tensor inputs, in the graph's order."""
         return [spec for spec in self.inputs if isinstance(spec, TensorSpec)]
 
+    @property
+    def writes(self) -> bool:
+        """Whether a call writes an input or a buffer of the module."""
+        return bool(self.states) or any(spec.mutated for spec in self.tensors)
+
     def __str__(self) -> str:
         shown = [f"{t.name}: {t.dtype}{list(t.shape)}" for t in self.tensors]
         return f"({', '.join(shown)})"

@@ -43,6 +43,10 @@ def frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def halves(rows: int, columns: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.ones(rows, columns).bfloat16()[:, ::step], torch.ones(()).half()
+
+
 N = {name: value.numpy() for name, value in PAIR.items()}
 ONE = np.ones(3, np.float32)
 BATCHED = np.arange(8, dtype=np.float32).reshape(2, 4)
@@ -94,10 +98,21 @@ CALLS = [
     Call("numpy to write", "writes", lambda: (ONE.copy(), ONE)),
     Call("torch to write", "writes", lambda: (torch.ones(3), torch.ones(3))),
     Call("a buffer to write", "writes", lambda: (Buffer.from_numpy(ONE.copy()), ONE)),
-    Call("strided numpy to write", "writes", lambda: (np.ones(6, np.float32)[::2], ONE), refused="in place"),
-    Call("strided torch to write", "writes", lambda: (torch.ones(6)[::2], torch.ones(3)), refused="in place"),
+    Call("strided numpy to write", "writes", lambda: (np.ones(6, np.float32)[::2], ONE)),
+    Call("strided torch to write", "writes", lambda: (torch.ones(6)[::2], torch.ones(3))),
+    Call("halves to write", "writes halves", lambda: (*halves(2, 3, 1), torch.ones(2, 1).bfloat16())),
+    Call("strided halves to write", "writes halves", lambda: (*halves(2, 6, 2), torch.ones(2, 1).bfloat16())),
+    Call(
+        "numpy halves to write",
+        "writes halves",
+        lambda: (halves(2, 3, 1)[0], np.ones((), np.float16), torch.ones(2, 1).bfloat16()),
+    ),
+    Call("numpy to write that is read too", "writes", lambda: (ONE, ONE), refused="shares memory with x"),
+    Call(
+        "torch to write that is read too", "writes", lambda: (T := torch.ones(3), T.numpy()), refused="shares"
+    ),
     Call("read-only to write", "writes", lambda: (frozen(ONE.copy()), ONE), refused="in place"),
-    Call("big-endian to write", "writes", lambda: (ONE.astype(">f4"), ONE), refused="in place"),
+    Call("big-endian to write", "writes", lambda: (ONE.astype(">f4"), ONE)),
     Call("numpy given back", "gives back", lambda: (ONE.copy(), ONE)),
     Call("torch given back", "gives back", lambda: (torch.ones(3), torch.ones(3))),
     Call(

@@ -175,8 +175,37 @@ def test_a_mutated_input_is_written_in_place(compiled: dict[str, Compiled]) -> N
     cache, x = torch.ones(3), torch.ones(3)
     assert_same(compiled["writes"](cache, x), torch.full((3,), 3.0))
     assert_same(cache, torch.full((3,), 2.0))
-    with pytest.raises(InputError, match="written in place: it must be contiguous"):
-        compiled["writes"](torch.ones(6)[::2], x)
+
+
+@pytest.mark.parametrize("make", [torch.ones, torch.inference_mode()(torch.ones)])
+def test_what_can_not_be_written_where_it_is_is_copied_there(compiled: dict[str, Compiled], make) -> None:
+    """One that is not contiguous, and dtypes that the CPU computes in float32."""
+    memory, x = make(6), torch.ones(3)
+    assert_same(compiled["writes"](memory[::2], x), torch.full((3,), 3.0))
+    assert_same(memory, torch.tensor([2.0, 1.0, 2.0, 1.0, 2.0, 1.0]))
+    cache, total, x = make(2, 3).bfloat16(), make(()).half(), torch.tensor([[3.0], [4.0]]).bfloat16()
+    assert_same(
+        compiled["writes halves"](cache.T.contiguous().T, total, x), torch.tensor([5.0, 6.0]).bfloat16()
+    )
+    assert_same(total, torch.tensor(4.0).half())
+    compiled["writes halves"](cache, total, x)
+    assert_same(cache, torch.tensor([[1.0, 3.0, 1.0], [1.0, 4.0, 1.0]]).bfloat16())
+    with pytest.raises(InputError, match="cache is written in place: it must be contiguous"):
+        compiled["writes halves"].buffers([cache, total, x])
+
+
+def test_what_is_written_is_nobody_elses(compiled: dict[str, Compiled]) -> None:
+    memory = torch.arange(6.0)
+    with pytest.raises(
+        fxmax.OverlapError, match=r"cache is written, and shares memory with x: .*a copy of one"
+    ):
+        compiled["writes"](memory[:3], memory[2:5])
+    assert_same(memory, torch.arange(6.0))
+    compiled["writes"](memory[:3], memory[3:])
+    with pytest.raises(fxmax.OverlapError, match="x shares memory with total, which the module writes"):
+        compiled["counter"](torch.from_dlpack(compiled["counter"].states["total"]))
+    with pytest.raises(fxmax.OverlapError, match="x shares memory with total, which the module writes"):
+        compiled["counter"](compiled["counter"].weights.values["total"])
 
 
 def test_a_dynamic_batch_serves_its_range_and_names_it(compiled: dict[str, Compiled]) -> None:

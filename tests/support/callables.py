@@ -57,6 +57,15 @@ class WritesItsInput(nn.Module):
         return cache + x
 
 
+class WritesHalves(nn.Module):
+    """Inputs in dtypes that the CPU widens; a place of the first is written, and all of the second."""
+
+    def forward(self, cache, total, x):
+        cache.index_copy_(1, torch.tensor([1]), x)
+        total.add_(x[0, 0])
+        return cache.sum(1)
+
+
 class GivesBack(nn.Module):
     """An input that it wrote, one that it did not touch, and a view of it as it is."""
 
@@ -86,6 +95,10 @@ def jobs() -> dict[str, fxmax.Job]:
         "second": fxmax.Job(Affine(2), (torch.zeros(2, 4),)),
         "counter": fxmax.Job(Counter(), (torch.zeros(3),)),
         "writes": fxmax.Job(WritesItsInput(), (torch.zeros(3), torch.zeros(3))),
+        "writes halves": fxmax.Job(
+            WritesHalves(),
+            (torch.zeros(2, 3).bfloat16(), torch.zeros(()).half(), torch.zeros(2, 1).bfloat16()),
+        ),
         "gives back": fxmax.Job(GivesBack(), (torch.zeros(3), torch.zeros(3))),
         "halves": fxmax.Job(Halves(), halves, None, ({0: BATCH}, None, None)),
         "batched": fxmax.Job(Affine(3), (torch.zeros(2, 4),), None, ({0: BATCH},)),
