@@ -107,14 +107,19 @@ def cached_attention(
 ) -> Tensor:
     """softmax(scale · q kᵀ) v over (batch, heads, seq, dim), with keys and values as a cache holds them.
 
-    They may be int8 times scales (…, seq, 1), have their batch in several axes, (…, heads, seq, dim), and
-    be places of which the first `keys` are in use (None: all).
+    Each is as `cache_read` takes it.
     """
-    k, v = (
-        (x if scales is None else x * scales).flatten(0, -4)[:, :, :keys]
-        for x, scales in ((key, key_scales), (value, value_scales))
-    )
+    k, v = cache_read(key, key_scales, keys), cache_read(value, value_scales, keys)
     return F.scaled_dot_product_attention(query, k, v, scale=scale)
+
+
+def cache_read(cache: Tensor, scales: Tensor | None, keys: int | None) -> Tensor:
+    """The (batch, heads, seq, dim) that a cache stands for.
+
+    It may be int8 times scales (…, seq, 1), have its batch in several axes, (…, heads, seq, dim), and be
+    places of which the first `keys` are in use (None: all).
+    """
+    return (cache if scales is None else cache * scales).flatten(0, -4)[:, :, :keys]
 
 
 def write_places(self: Tensor, src: Tensor, dim: int, first: int) -> Tensor:

@@ -53,6 +53,19 @@ CASES = {
         aten.scaled_dot_product_attention.default,
         (r(1, 2, 30, 16), r(1, 2, 30, 16), r(1, 2, 30, 16), None, 0.0, True),
     ),
+    "attention of beams that share a cache": lambda: (
+        torch.ops.fxmax.cached_attention.default,
+        (r(6, 4, 1, 64), r(3, 2, 4, 50, 64), None, r(3, 2, 4, 50, 64), None, 44, None),
+    ),
+    "batch norm in training": lambda: (
+        aten.batch_norm.default,
+        (r(8, 5, 30) + 3, r(5), r(5), None, None, True, 0.1, 1e-5, False),
+    ),
+    "a product taken away": lambda: (
+        aten.addmm.default,
+        (r(8, 8) + 100, r(8, 16), r(16, 8)),
+        {"beta": -1, "alpha": 2},
+    ),
     "an op without a formula": lambda: (aten.logsumexp.default, (r(10, 500), [1])),
 }
 
@@ -61,10 +74,11 @@ CASES = {
 def test_float32_stays_within(name):
     for seed in range(5):
         torch.manual_seed(seed)
-        target, args = CASES[name]()
-        exact = target(*[a.double() if isinstance(a, torch.Tensor) else a for a in args])
-        got = target(*args)
-        allowed = tolerance(target, bind(target, args, {}), got, U)
+        target, args, *rest = CASES[name]()
+        kwargs = rest[0] if rest else {}
+        exact = target(*[a.double() if isinstance(a, torch.Tensor) else a for a in args], **kwargs)
+        got = target(*args, **kwargs)
+        allowed = tolerance(target, bind(target, args, kwargs), got, U)
         assert bool(((got.double() - exact).abs() <= allowed).all())
         scale = max(float(a.abs().max()) for a in [exact, *args] if isinstance(a, torch.Tensor))
         assert float(allowed.max()) < 4e-4 * scale  # and is no blank cheque

@@ -70,14 +70,20 @@ def _group_norm(bound: Bound, y: torch.Tensor) -> torch.Tensor:
 def _batch_norm(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     x = bound["input"].double()
     shape = [1, -1, *[1] * (x.ndim - 2)]
-    mean, var = (bound[k].double().reshape(shape) for k in ("running_mean", "running_var"))
+    if bound.get("training"):
+        axes = [0, *range(2, x.ndim)]
+        statistics = x.mean(axes), x.var(axes, unbiased=False)
+    else:
+        statistics = bound["running_mean"].double(), bound["running_var"].double()
+    mean, var = (t.reshape(shape) for t in statistics)
     scale = (var + bound["eps"]).rsqrt()
     offset = 0.0
     if bound["weight"] is not None:
         scale = scale * bound["weight"].double().abs().reshape(shape)
     if bound["bias"] is not None:
         offset = bound["bias"].double().abs().reshape(shape)
-    allowed: torch.Tensor = POINTWISE * ((x.abs() + mean.abs()) * scale + offset + y.double().abs())
+    units = STATISTICS if bound.get("training") else POINTWISE
+    allowed: torch.Tensor = units * ((x.abs() + mean.abs()) * scale + offset + y.double().abs())
     return allowed
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from fxmax.fx.custom_ops import convolve
+from fxmax.fx.custom_ops import cache_read, convolve
 from fxmax.kernels.packing import PANEL
 from fxmax.verification.tolerances.aten import ABSOLUTE, POINTWISE, Bound, attention
 
@@ -96,9 +96,7 @@ def _cached_attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     """`aten.scaled_dot_product_attention`'s: what int8 stands for is exact, and its scale one product."""
     plain = {n: bound[n] for n in ("query", "scale")} | {"attn_mask": None, "is_causal": False}
     for n in ("key", "value"):
-        scales = bound[f"{n}_scales"]
-        x = bound[n].double() if scales is None else bound[n].double() * scales.double()
-        plain[n] = x[:, :, : bound["keys"]]
+        plain[n] = cache_read(_double(bound[n]), _double(bound[f"{n}_scales"]), bound["keys"])
     return attention(plain, y) + POINTWISE * y.double().abs()
 
 

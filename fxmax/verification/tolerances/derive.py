@@ -44,7 +44,7 @@ def tolerance(
         return zero
     if packet in LINEAR:
         grown = math.sqrt(LINEAR[packet](bound, result)) + 4
-        magnitude = target(**{k: _absolute(v) for k, v in _callable(target, bound).items()})
+        magnitude = target(**{k: _absolute(v, k) for k, v in _callable(target, bound).items()})
         tol = u * grown * magnitude.double()
     elif packet in FORMULAS and index == 0:
         tol = u * FORMULAS[packet](bound, result)
@@ -129,10 +129,11 @@ LINEAR: dict[Any, Callable[[Bound, torch.Tensor], float]] = {
 }
 
 
-def _absolute(value: Any) -> Any:
+def _absolute(value: Any, name: str) -> Any:
+    """A factor's absolute value; what names an axis or a size stays as it is."""
     if isinstance(value, torch.Tensor) and value.is_floating_point():
         return value.abs()
-    return value
+    return abs(value) if name in ("alpha", "beta") else value
 
 
 def _callable(target: OpOverload, bound: Bound) -> dict[str, Any]:
