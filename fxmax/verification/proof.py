@@ -25,12 +25,17 @@ from fxmax.records import Check
 from fxmax.support.error_text import first_line
 from fxmax.verification.api import verify
 from fxmax.verification.comparison import Comparison, compare
-from fxmax.verification.eager import Eager, Outcome, Rounded, run_eager
+from fxmax.verification.eager import Decisions, Eager, Outcome, Rounded, run_eager
 from fxmax.verification.result import Verification
+from fxmax.verification.torch_walk import decides
 from fxmax.verification.trials import EXAMPLE, Trial, call_arguments, copied, trials, with_data
 
 BUDGET = 60.0
 """Seconds, past which only the example is compared."""
+
+
+FLOAT64 = 2.0**-30
+"""For float64's roundoff, 2^-53: MAX's exp and its like are not as exact as their dtype (softmax: 2^-44)."""
 
 
 def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, locate: bool = True) -> bool:
@@ -95,16 +100,23 @@ def _tried(
     actual = _on_max(compiled, trial.leaves)
     found = compare(actual, wanted, None, relative)
     if any(c.fault for c in found):
-        program = compiled.lowered.captured.program
-        walk = Rounded(program, _roundoff(compiled), _int8(compiled))
-        rounded = run_eager(program, compiled.weights.by_fqn(), trial.leaves, walk)
-        found = compare(actual, wanted, rounded, 0.0)
+        found = compare(actual, wanted, _rounded(compiled, trial), 0.0)
         relative = max([relative, *(c.allowed / c.scale for c in found if c.scale)])
     closest = max(found, key=lambda c: c.error / c.allowed if c.allowed else 0.0, default=Comparison(""))
     check = Check(trial.name, len(found), closest.error, closest.allowed)
     if faults := [c for c in found if c.fault]:
         check = _mismatch(compiled, trial, faults, check, warn, locate)
     return check, relative
+
+
+def _rounded(compiled: Compiled, trial: Trial) -> Outcome:
+    """What rounding, sampled, makes of the graph as it is compiled."""
+    program, values, int8 = compiled.lowered.captured.program, compiled.weights.by_fqn(), _int8(compiled)
+    decisions = Decisions(program, int8)
+    if any(decides(node) for node in program.graph.nodes):
+        run_eager(program, values, trial.leaves, decisions)
+    rounded = Rounded(program, _roundoff(compiled), decisions.found, int8)
+    return run_eager(program, values, trial.leaves, rounded)
 
 
 def _on_max(compiled: Compiled, leaves: Sequence[Any]) -> Outcome:
@@ -132,9 +144,14 @@ def _int8(compiled: Compiled) -> dict[str, bool]:
 
 
 def _roundoff(compiled: Compiled) -> Callable[[torch.dtype], float]:
-    """torch dtype → unit roundoff of the dtype that MAX computes it in."""
+    """torch dtype → unit roundoff of the dtype that MAX computes it in, but for float64 `FLOAT64`."""
     device = compiled.lowered.device
-    return lambda dtype: torch.finfo(TO_TORCH[compute_dtype(dtype, device)]).eps / 2
+
+    def of(dtype: torch.dtype) -> float:
+        computed = TO_TORCH[compute_dtype(dtype, device)]
+        return FLOAT64 if computed is torch.float64 else torch.finfo(computed).eps / 2
+
+    return of
 
 
 def _mismatch(

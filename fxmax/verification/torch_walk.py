@@ -15,6 +15,7 @@ from fxmax.fx.torch_private import OpOverload, pytree
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.tolerances.derive import tolerance
 
+aten = torch.ops.aten
 Arguments = tuple[Any, Any]  # args, kwargs
 
 
@@ -84,3 +85,21 @@ class Rounding:
             return value
         noise = torch.rand(value.shape, generator=self._generator, dtype=torch.float64) * 2 - 1
         return value + torch.nan_to_num(noise * allowed, posinf=0.0, neginf=0.0).to(value.dtype)
+
+
+STEPS = {aten.ceil, aten.floor, aten.round, aten.sign, aten.trunc}
+
+
+def decides(node: Node) -> bool:
+    """Whether it makes something else than floats of floats, or is a function with steps."""
+    if node.op != "call_function":
+        return False
+    if getattr(node.target, "overloadpacket", None) in STEPS:
+        return True
+    given = [x for i in node.all_input_nodes for x in pytree.tree_leaves(i.meta.get("val"))]
+    made = node.meta.get("val")
+    return _is_float(given) and isinstance(made, torch.Tensor) and not made.is_floating_point()
+
+
+def _is_float(values: list[Any]) -> bool:
+    return any(isinstance(x, torch.Tensor) and x.is_floating_point() for x in values)
