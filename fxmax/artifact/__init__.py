@@ -6,6 +6,6 @@ and numpy alone. docs/artifacts.md describes the format.
 
 from __future__ import annotations
 
-from fxmax.artifact.reading import Loaded, load, load_all
+from fxmax.artifact.reading import Loaded, check, load, load_all
 
-__all__ = ["Loaded", "load", "load_all"]
+__all__ = ["Loaded", "check", "load", "load_all"]

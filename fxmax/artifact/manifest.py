@@ -14,8 +14,10 @@ from fxmax.runtime.target import Target
 from fxmax.runtime.tree import Tree
 from fxmax.support import digests
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, FORMAT_VERSION)  # 1 has no golden calls
 MANIFEST, PROGRAM, WEIGHTS, CHECKSUMS = "manifest.json", "program.mef", "weights.safetensors", "SHA256SUMS"
+GOLDEN = "golden.safetensors"  # calls whose results are known, if it has any
 GRAPH, KERNELS = "graph.mlir", "kernels"  # what the program was compiled from
 
 
@@ -52,6 +54,7 @@ class GraphEntry:
     outputs: Tree
     states: tuple[str, ...] = ()  # tensor names, in the order of `signature.states`
     weights: tuple[str, ...] = ()  # names of the weights that it uses
+    golden: tuple[tuple[int, ...], ...] | None = None  # shapes of its golden call's inputs
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,9 @@ class Manifest:
         try:
             data = json.loads(text)
             version = data["format_version"] if data["format"] == "fxmax" else None
-            if version != FORMAT_VERSION:
+            if version not in READABLE:
                 raise ArtifactError(
-                    f"this artifact has format {version}; this fxmax reads format {FORMAT_VERSION}. "
+                    f"this artifact has format {version}; this fxmax reads formats up to {FORMAT_VERSION}. "
                     "Upgrade fxmax, or save the artifact again."
                 )
             return Manifest(
@@ -118,7 +121,9 @@ def _weight(entry: dict[str, Any]) -> WeightEntry:
 
 def _graph(entry: dict[str, Any]) -> GraphEntry:
     listed = {k: tuple(entry[k]) for k in ("parameters", "named", "states", "weights")}
-    return GraphEntry(**{**entry, **listed, "signature": _signature(entry["signature"])})
+    golden = entry.get("golden")
+    shapes = None if golden is None else tuple(map(tuple, golden))
+    return GraphEntry(**{**entry, **listed, "signature": _signature(entry["signature"]), "golden": shapes})
 
 
 def _signature(entry: dict[str, Any]) -> Signature:

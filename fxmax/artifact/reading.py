@@ -14,6 +14,8 @@ from max.dtype import DType
 from max.engine import read
 from max.graph import DeviceRef
 
+from fxmax.artifact import landing
+from fxmax.artifact.golden import Agreement
 from fxmax.artifact.graph_text import compile_again
 from fxmax.artifact.manifest import (
     PROGRAM,
@@ -88,8 +90,9 @@ def load(
             that its compiled program is not for.
 
     Raises:
-        ArtifactError: the artifact is damaged, of a newer format or another MAX version, or not for
-            this machine.
+        ArtifactError: the artifact is damaged, of a newer format or another MAX version, not for this
+            machine, or computes something else here than where it was saved, which is tried once on a
+            machine, on inputs that it brings.
         WeightError: the checkpoint does not fit.
     """
     loaded = load_all(path, checkpoint=checkpoint, recompile=recompile)
@@ -108,6 +111,34 @@ def load_all(
 ) -> dict[str, Loaded]:
     """Every graph of an artifact by name; they share the program and its weights. As `load`."""
     folder = Path(path)
+    manifest, loaded = _started(folder, checkpoint, recompile)
+    if checkpoint is None:  # of other weights no results are known
+        landing.prove(folder, manifest, loaded, "compiled here" if recompile else "as saved")
+    return loaded
+
+
+def check(path: str | Path, *, recompile: bool = False) -> list[Agreement]:
+    """Run an artifact on the inputs that it brings, and compare with what it computed when it was saved.
+
+    Args:
+        path: the artifact's folder.
+        recompile: as `load`'s.
+
+    Returns:
+        One for each result of each graph; [] for an artifact that was saved without example inputs, or
+        without weights.
+
+    Raises:
+        ArtifactError: as `load`, but that a difference is returned.
+    """
+    folder = Path(path)
+    return landing.agreements(folder, *_started(folder, None, recompile))
+
+
+def _started(
+    folder: Path, checkpoint: str | Path | Mapping[str, Any] | None, recompile: bool
+) -> tuple[Manifest, dict[str, Loaded]]:
+    """The graphs, ready to run."""
     manifest = read_manifest(folder)
     check_files(folder)
     device = _device(folder, manifest)
@@ -128,7 +159,7 @@ def load_all(
         symbol, model = models[entry.position]
         loaded[name] = Loaded(name, entry, Runner(program, symbol, model, held), fresh)
         loaded[name].metadata = manifest.metadata
-    return loaded
+    return manifest, loaded
 
 
 def _program(folder: Path, device: DeviceRef) -> Program:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fxmax.artifact.golden import GoldenCall
 from fxmax.artifact.manifest import GraphEntry
 from fxmax.artifact.tensor_file import TensorSource
 from fxmax.runtime.program import Program
@@ -32,12 +33,14 @@ class Snapshot:
     """One compiled graph. Graphs of one artifact share `program`.
 
     `entry` says how it is called; the names that its states and weights have in the file are given
-    to them when they are written.
+    to them when they are written. `golden` makes a call of it whose results are kept; None where no
+    inputs for one are known.
     """
 
     program: Program
     kernels: frozenset[Path]
     torch: str  # the version that it was lowered with
     entry: GraphEntry
+    golden: Callable[[], GoldenCall | None]
     weights: Mapping[str, WeightSnapshot]
     states: tuple[TensorSource, ...]

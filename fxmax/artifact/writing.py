@@ -15,9 +15,11 @@ import numpy as np
 from max.driver import Buffer
 
 from fxmax._version import __version__
-from fxmax.artifact import graph_text
+from fxmax.artifact import golden, graph_text
+from fxmax.artifact.golden import GoldenCall
 from fxmax.artifact.manifest import (
     CHECKSUMS,
+    GOLDEN,
     MANIFEST,
     PROGRAM,
     WEIGHTS,
@@ -55,7 +57,7 @@ def save(
     first = next(iter(graphs.values()))
     if any(graph.program is not first.program for graph in graphs.values()):
         raise ArtifactError("these graphs were compiled apart; compile them together with fxmax.lower_many")
-    entries, held, tensors = {}, dict[str, WeightEntry](), _Tensors()
+    entries, held, tensors, calls = {}, dict[str, WeightEntry](), _Tensors(), dict[str, GoldenCall]()
     alone = weights and checkpoint is None
     for name, graph in graphs.items():
         for bound, weight in graph.weights.items():
@@ -64,6 +66,10 @@ def save(
                 raise ArtifactError(f"{bound} has different values in two graphs: lower them again, together")
         states = tuple(tensors.add(name, state) for state in graph.states)
         entries[name] = replace(graph.entry, states=states, weights=tuple(graph.weights))
+        # Of a graph whose weights come later, results are not known.
+        if weights and (call := graph.golden()) is not None:
+            calls[name] = call
+            entries[name] = replace(entries[name], golden=call.shapes)
     reference = _reference(Path(checkpoint), path, held, tensors) if checkpoint is not None else None
     if not weights:
         for entry in held.values():
@@ -88,6 +94,9 @@ def save(
         (part / MANIFEST).write_text(manifest.to_json())
         kernels = sorted(frozenset[Path]().union(*(graph.kernels for graph in graphs.values())))
         names = graph_text.write(part, first.program.text, kernels)
+        if calls:
+            golden.write(part / GOLDEN, calls)
+            names = [*names, GOLDEN]
         (part / CHECKSUMS).write_text(checksums(part, (PROGRAM, WEIGHTS, MANIFEST, *names)))
         for file in part.rglob("*"):
             if file.is_file():

@@ -13,6 +13,7 @@ import click
 from fxmax._version import __version__
 from fxmax.cli.bench import bench
 from fxmax.cli.cache import cache
+from fxmax.cli.check import check
 from fxmax.cli.paths import OutFile
 from fxmax.cli.profile import profile
 from fxmax.support.files import write_whole
@@ -43,6 +44,7 @@ examples:
   fxmax verify mymodel.py:small                      where does it first leave torch?
   fxmax bench mymodel.py:small                       MAX beside torch, in turn
   fxmax profile mymodel.py:small --html time.html    what each node costs
+  fxmax check small.fxmax                            does it compute here what it did there?
   fxmax cache list                                   the compiled graphs that are kept
 \b
 The exit status is 0 if all is well, 1 if something can't be lowered or diverges, 2 for an error
@@ -193,6 +195,7 @@ def verify(
 
 cli.add_command(bench)
 cli.add_command(cache)
+cli.add_command(check)
 cli.add_command(profile)
 
 

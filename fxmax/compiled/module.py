@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 
-from fxmax.artifact import writing
+from fxmax.artifact import golden, writing
+from fxmax.artifact.golden import GoldenCall
 from fxmax.artifact.snapshot import Snapshot
 from fxmax.compiled.binding import bind, fresh_states
 from fxmax.compiled.snapshot import snapshot_of
 from fxmax.compiled.structure import arguments_of
 from fxmax.compiled.torch_arrays import TorchArrays
 from fxmax.core.weights import Weights
+from fxmax.frontend.example_data import with_data
 from fxmax.fx.torch_private import pytree
 from fxmax.lowered import Lowered
 from fxmax.report import Report
@@ -72,7 +74,17 @@ class Compiled(Executable):
 
     def snapshot(self) -> Snapshot:
         """What an artifact keeps of it, as plain data; the weights are read when they are written."""
-        return snapshot_of(self.lowered, self.weights, self._arguments, self._runner.program)
+        return snapshot_of(self.lowered, self.weights, self._arguments, self._runner.program, self._golden)
+
+    def _golden(self) -> GoldenCall | None:
+        """A call on the example inputs, for an artifact; None where there are none."""
+        examples = self.lowered.captured.program.example_inputs
+        if examples is None:
+            return None
+        leaves, spec = pytree.tree_flatten(examples)
+        args, kwargs = pytree.tree_unflatten(with_data(leaves), spec)
+        values = self.inputs(*args, **kwargs)
+        return golden.record(self, [inlet(value) for inlet, value in zip(self._inlets, values, strict=True)])
 
     def save(
         self,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import torch
 
+from fxmax.artifact.golden import GoldenCall
 from fxmax.artifact.manifest import GraphEntry
 from fxmax.artifact.snapshot import Snapshot, WeightSnapshot
 from fxmax.artifact.tensor_file import TensorSource
@@ -17,7 +18,13 @@ from fxmax.runtime.call_arguments import Arguments
 from fxmax.runtime.program import Program
 
 
-def snapshot_of(lowered: Lowered, weights: Weights, arguments: Arguments, program: Program) -> Snapshot:
+def snapshot_of(
+    lowered: Lowered,
+    weights: Weights,
+    arguments: Arguments,
+    program: Program,
+    golden: Callable[[], GoldenCall | None],
+) -> Snapshot:
     """The snapshot of `lowered`, compiled as part of `program`, with `weights`."""
     spec, signature = lowered.captured.program.call_spec, lowered.signature
     return Snapshot(
@@ -34,6 +41,7 @@ def snapshot_of(lowered: Lowered, weights: Weights, arguments: Arguments, progra
             inputs=tree_of(spec.in_spec),
             outputs=tree_of(spec.out_spec),
         ),
+        golden=golden,
         weights={name: _weight(slot, weights.values[slot.spec.fqn]) for name, slot in weights.slots.items()},
         states=tuple(tensor_source(state.name, weights.values[state.name]) for state in signature.states),
     )

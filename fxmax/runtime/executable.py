@@ -118,6 +118,16 @@ class Executable:
         """
         return self._runner(buffers)
 
+    def apart(self, buffers: Sequence[Buffer]) -> tuple[list[Buffer], list[Buffer]]:
+        """Run as `execute` does, on a state of its own: (the results, that state after the call).
+
+        The state begins as before the first call; the one that calls go on from is not touched.
+        """
+        fresh = self._fresh()
+        states = [Buffer(b.dtype, b.shape, b.device) for b in fresh]
+        copy_all(zip(states, fresh, strict=True))
+        return self._runner(buffers, states), states
+
     def record(self, *buffers: Buffer) -> Replay:
         """Run on MAX buffers as `execute` does, and record what the GPU is given to do.
 

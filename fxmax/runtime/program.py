@@ -152,9 +152,10 @@ class Runner:
         with self._lock:
             copy_all(zip(self.states, states, strict=True))
 
-    def __call__(self, inputs: Sequence[Buffer]) -> list[Buffer]:
+    def __call__(self, inputs: Sequence[Buffer], states: Sequence[Buffer] | None = None) -> list[Buffer]:
+        """Run on `inputs`, and on other states than its own if they are given."""
         with self._lock:
-            results = execute(self.model, [*inputs, *self.states])
+            results = execute(self.model, [*inputs, *(self.states if states is None else states)])
         if Runner._looks:
             Runner._looks = 0 if log_thread.lower_priority() else Runner._looks - 1
         return results

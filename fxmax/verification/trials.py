@@ -8,7 +8,7 @@ folded into a constant, can't pass both calls.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from torch.export import ExportedProgram
 
 from fxmax.frontend.capture import Captured
+from fxmax.frontend.example_data import each_tensor
 from fxmax.fx.torch_private import pytree
 
 EXAMPLE = "the example"
@@ -45,33 +46,9 @@ def trials(captured: Captured, leaves: Sequence[Any]) -> Iterator[Trial]:
         yield Trial("permuted data", moved)
 
 
-def with_data(leaves: Sequence[Any]) -> list[Any]:
-    """The same inputs, with numbers in place of those that have none, as on the device meta.
-
-    Floats are normal, from a seed; what else there is is 0, which is an index and a mask of any size.
-    """
-    generator = torch.Generator().manual_seed(0)
-
-    def real(value: torch.Tensor) -> torch.Tensor:
-        if not value.is_meta:
-            return value
-        zeros = torch.zeros(value.shape, dtype=value.dtype)
-        floats = zeros.is_floating_point()
-        return zeros.float().normal_(generator=generator).to(value.dtype) if floats else zeros
-
-    return _each_tensor(leaves, real)
-
-
 def copied(leaves: Sequence[Any]) -> list[Any]:
     """Copies of the tensors; one that is given twice is one tensor in the copy too."""
-    return _each_tensor(leaves, lambda value: value.detach().cpu().clone())
-
-
-def _each_tensor(leaves: Sequence[Any], make: Callable[[torch.Tensor], torch.Tensor]) -> list[Any]:
-    """`leaves` with what is made of each tensor, once for one that is there twice."""
-    made = {id(value): value for value in leaves if isinstance(value, torch.Tensor)}
-    made = {key: make(value) for key, value in made.items()}
-    return [made.get(id(value), value) for value in leaves]
+    return each_tensor(leaves, lambda value: value.detach().cpu().clone())
 
 
 def permuted(leaves: Sequence[Any]) -> list[Any] | None:

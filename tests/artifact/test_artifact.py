@@ -11,16 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import fxmax
-from fxmax.artifact import writing
-from fxmax.artifact.manifest import CHECKSUMS, GRAPH, KERNELS, MANIFEST, PROGRAM, WEIGHTS, checksums
+from fxmax.artifact import check, golden, writing
+from fxmax.artifact.manifest import CHECKSUMS, GOLDEN, GRAPH, KERNELS, MANIFEST, PROGRAM, WEIGHTS, checksums
+from fxmax.cli import cli
 
 pytestmark = pytest.mark.compiles
 
-FILES = (MANIFEST, PROGRAM, WEIGHTS, GRAPH, CHECKSUMS)
+FILES = (MANIFEST, PROGRAM, WEIGHTS, GRAPH, GOLDEN, CHECKSUMS)
+original = golden.compare
 
 
 @dataclass
@@ -208,7 +211,7 @@ def test_every_flip_and_cut_is_an_error(artifact, copy, name):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda m: m.update(format_version=2), "format 2.*Upgrade fxmax"),
+        (lambda m: m.update(format_version=3), "format 3.*Upgrade fxmax"),
         (lambda m: m["versions"].update(max="99.1"), "compiled with MAX 99.1"),
         (lambda m: m["target"]["features"].append("avx1024f"), "lacks: avx1024f"),
         (lambda m: m["target"].update(machine="riscv64"), "riscv64"),
@@ -322,6 +325,60 @@ def test_graphs_that_were_compiled_apart_are_refused(made, tmp_path):
     apart = replace(counter, program=replace(counter.program))
     with pytest.raises(fxmax.ArtifactError, match="compiled apart"):
         writing.save(tmp_path / "x.fxmax", {"net": net, "counter": apart})
+
+
+def test_it_brings_a_call_and_makes_it_once_on_a_machine(made, copy, tmp_path, monkeypatch):
+    """A weight that is another one stands for all that computes otherwise: a CPU, a GPU, a MAX, a kernel."""
+    monkeypatch.setenv("MODULAR_CACHE_DIR", str(tmp_path / "cache"))  # as on a machine that never saw it
+    calls = []
+    monkeypatch.setattr(golden, "compare", lambda *args: calls.append(args[0]) or original(*args))
+    fxmax.load_all(copy)
+    fxmax.load_all(copy)
+    assert calls == ["net", "counter"]
+    found = check(copy)
+    assert {(one.graph, one.result) for one in found} == {
+        *(("net", f"result {i}") for i in range(4)),
+        *(("counter", "result 0"), ("counter", "state total")),
+    }
+    assert all(one.error == 0 and not one.fault for one in found)
+    weights = load_file(copy / WEIGHTS)
+    save_file(weights | {"conv.bias": weights["conv.bias"] + 0.1}, copy / WEIGHTS)
+    resign(copy)
+    for _ in range(2):  # a refusal is not remembered as a proof
+        with pytest.raises(fxmax.ArtifactError, match=r"net, result 0: off by 0\.1 at scale") as told:
+            fxmax.load_all(copy)
+    assert "recompile=True" in str(told.value)
+    assert "counter" not in str(told.value)
+    run = CliRunner().invoke(cli, ["check", str(copy)], standalone_mode=False)
+    assert run.return_value == 1
+    assert "DIFFERS  net, result 0" in run.output
+    assert "ok       counter, state total" in run.output
+    given = {name: weights[name] for name in made[1]["net"].state_dict()}
+    assert fxmax.load(copy, "net", checkpoint=given | {"total": torch.zeros(3)})  # other weights: not known
+
+
+def test_saving_leaves_state_and_inputs_as_they_are(tmp_path, made):
+    counter = made[1]["counter"]
+    counter.reset()
+    counter(np.ones(3, np.float32))
+    example = counter.lowered.captured.program.example_inputs[0][0].clone()
+    fxmax.save(tmp_path / "saved.fxmax", made[1])
+    assert float(counter(np.ones(3, np.float32))[0]) == 2
+    assert torch.equal(counter.lowered.captured.program.example_inputs[0][0], example)
+    counter.reset()
+
+
+def test_one_of_the_first_format_has_none_and_loads(copy):
+    def first(manifest):
+        manifest["format_version"] = 1
+        for graph in manifest["graphs"].values():
+            del graph["golden"]
+
+    edit_manifest(copy, first)
+    (copy / GOLDEN).unlink()
+    resign(copy)
+    assert set(fxmax.load_all(copy)) == {"net", "counter"}
+    assert check(copy) == []
 
 
 def test_no_pickle(artifact):

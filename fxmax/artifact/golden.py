@@ -1,0 +1,170 @@
+"""A call whose results are known: an artifact brings one for each graph, to make where it lands. No torch.
+
+Inputs and results are kept as samples: an input is its sample repeated, so that values stay what they were
+(ids, masks, positions), and of a result the sample's elements are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from max.driver import CPU, Buffer
+from max.dtype import DType
+
+from fxmax.artifact.tensor_file import TensorSource, read_tensors, write_tensors
+from fxmax.runtime.arrays import as_buffer, as_numpy
+from fxmax.runtime.dtypes import graph_dtype
+from fxmax.runtime.executable import Executable
+
+SAMPLE = 4096
+"""Elements that are kept of a tensor."""
+ALLOWED = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 5e-2}
+"""dtype → how far a result may be off, over the largest absolute value that is known of it.
+
+Kernels of another machine add in another order: for Whisper's encoder that is 4e-5 between two algorithms.
+"""
+FLIPPED = 0.01
+"""The part of a result's integers that may differ: a float that is rounded otherwise can turn one over."""
+
+
+@dataclass(frozen=True)
+class GoldenCall:
+    """Shapes of the graph's tensor inputs; samples of them, and of what the call leaves, by name."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    inputs: list[np.ndarray] = field(compare=False)
+    results: dict[str, np.ndarray] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A result of a golden call against what is known of it. `fault` says what is wrong; "" where nothing is.
+
+    `error` and `allowed` are max abs; for integers the part of them that differs.
+    """
+
+    graph: str
+    result: str
+    error: float
+    allowed: float
+    fault: str = ""
+
+
+def record(graph: Executable, inputs: Sequence[Buffer]) -> GoldenCall:
+    """Call the graph on samples of `inputs`, which are of its tensors' dtypes; its state stays as it is."""
+    shapes = tuple(tuple(int(n) for n in buffer.shape) for buffer in inputs)
+    dtypes = _dtypes(graph)
+    samples = [_sample(as_numpy(_on_host(b), dtype)) for b, dtype in zip(inputs, dtypes, strict=True)]
+    results = {name: sample for name, (sample, _) in _results(graph, shapes, samples).items()}
+    return GoldenCall(shapes, samples, results)
+
+
+def compare(name: str, graph: Executable, golden: GoldenCall) -> Iterator[Agreement]:
+    """Make the call here."""
+    now = _results(graph, golden.shapes, golden.inputs)
+    for result, known in golden.results.items():
+        yield _compared(name, result, *now[result], known)
+
+
+def write(file: Path, calls: Mapping[str, GoldenCall]) -> None:
+    """Write the samples of graphs' calls. Raises OSError."""
+    tensors = dict[str, TensorSource]()
+    for graph, call in calls.items():
+        named = {f"input {i}": sample for i, sample in enumerate(call.inputs)} | call.results
+        tensors |= {f"{graph}/{name}": _source(f"{graph}/{name}", sample) for name, sample in named.items()}
+    write_tensors(file, tensors)
+
+
+def read(file: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> dict[str, GoldenCall]:
+    """The calls of the graphs in `shapes`.
+
+    Raises:
+        ArtifactError: the file is not readable.
+    """
+    samples = {name: as_numpy(buffer, buffer.dtype).copy() for name, buffer in read_tensors(file).items()}
+    calls = {}
+    for graph, of_inputs in shapes.items():
+        inputs = [samples.pop(f"{graph}/input {i}") for i in range(len(of_inputs))]
+        mine = [name for name in samples if name.rpartition("/")[0] == graph]
+        calls[graph] = GoldenCall(
+            of_inputs, inputs, {n.rpartition("/")[2]: samples.pop(n) for n in sorted(mine)}
+        )
+    return calls
+
+
+# -- one call ---------------------------------------------------------------------------------------------
+
+
+def _results(
+    graph: Executable, shapes: Sequence[tuple[int, ...]], samples: Sequence[np.ndarray]
+) -> dict[str, tuple[np.ndarray, str]]:
+    """What a call leaves (results, written inputs, state): samples, and the dtypes they were computed in."""
+    device = graph.device.to_device()
+    given = [
+        as_buffer(np.resize(sample, shape), dtype).to(device)
+        for sample, shape, dtype in zip(samples, shapes, _dtypes(graph), strict=True)
+    ]
+    results, states = graph.apart(given)
+    left = {f"result {i}": buffer for i, buffer in enumerate(results)}
+    left |= {
+        f"written {spec.name}": b
+        for spec, b in zip(graph.signature.tensors, given, strict=True)
+        if spec.mutated
+    }
+    left |= {f"state {spec.name}": b for spec, b in zip(graph.signature.states, states, strict=True)}
+    return {
+        name.replace("/", "."): (_sample(as_numpy(_on_host(buffer))), buffer.dtype.name)
+        for name, buffer in left.items()
+    }
+
+
+def _dtypes(graph: Executable) -> list[DType]:
+    on_cpu = graph.device.is_cpu()
+    return [graph_dtype(spec.dtype, on_cpu) for spec in graph.signature.tensors]
+
+
+def _on_host(buffer: Buffer) -> Buffer:
+    return buffer if buffer.is_host else buffer.to(CPU())
+
+
+def _sample(array: np.ndarray) -> np.ndarray:
+    """At most `SAMPLE` elements, spread over all of them, in memory of their own."""
+    flat = array.reshape(-1)
+    step = max(1, math.ceil(flat.size / SAMPLE))
+    return np.ascontiguousarray(flat[::step]).copy()
+
+
+def _source(name: str, array: np.ndarray) -> TensorSource:
+    return TensorSource(name, array.dtype.name, array.shape, id(array), lambda: array.view(np.uint8))
+
+
+# -- comparison -------------------------------------------------------------------------------------------
+
+
+def _compared(graph: str, result: str, now: np.ndarray, dtype: str, known: np.ndarray) -> Agreement:
+    if now.shape != known.shape or now.dtype != known.dtype:
+        fault = f"{now.dtype}{list(now.shape)} in place of {known.dtype}{list(known.shape)}"
+        return Agreement(graph, result, math.inf, 0.0, fault)
+    if known.dtype.kind != "f":
+        part = float((now != known).mean()) if known.size else 0.0
+        fault = f"{part:.1%} of its values differ" if part > FLIPPED else ""
+        return Agreement(graph, result, part, FLIPPED, fault)
+    finite = np.isfinite(known)
+    odd = (np.isnan(now) != np.isnan(known)) | ((now != known) & ~finite & ~np.isnan(known))
+    odd |= finite & ~np.isfinite(now)
+    if odd.any():
+        text = (
+            f"{int(odd.sum())} of {known.size} values are NaN or infinite where they were not, or the reverse"
+        )
+        return Agreement(graph, result, math.inf, 0.0, text)
+    scale = float(np.abs(known[finite]).max(initial=0.0))
+    error = float(np.abs(now[finite] - known[finite]).max(initial=0.0))
+    allowed = ALLOWED[dtype] * scale
+    fault = (
+        f"off by {error:.3g} at scale {scale:.3g}, where {allowed:.3g} is allowed" if error > allowed else ""
+    )
+    return Agreement(graph, result, error, allowed, fault)
