@@ -111,7 +111,7 @@ def check_slices(graph: Graph) -> None:
 def _starts_inside(op: Any) -> bool:
     """Whether an op slices, and may start at another position than 0."""
     kind = op_kind(op)
-    return kind in ("MOSlice", "Split") or (kind == "Slice" and not _FROM_FIRST.match(str(op.starts)))
+    return kind in ("MOSlice", "Split") or (kind == "Slice" and not _FROM_FIRST.search(str(op.starts)))
 
 
 def _is_misread(value: TensorValue) -> bool:
