@@ -36,7 +36,7 @@ def backend(
 
     Args:
         options: as `torch.compile(..., options=...)`; the keyword arguments of `fxmax.lower`
-            (`table`, `device`, `passes`, `dtype`, `unsupported`, `quiet`), but for `strict`: what is
+            (`table`, `device`, `passes`, `dtype`, `unsupported`, `check`, `quiet`), but for `strict`: what is
             bound is what Dynamo hands over.
         mode: torch.compile's; MAX has one, so it changes nothing.
 

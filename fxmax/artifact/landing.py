@@ -72,4 +72,4 @@ def _record(folder: Path, graphs: Mapping[str, Executable], how: str) -> Path:
     device = next(iter(graphs.values())).device
     here = json.dumps([version("max"), asdict(target_of(device)), how])
     key = sha256((folder / CHECKSUMS).read_text() + here)
-    return cache.cache_folder() / "fxmax" / "landed" / f"{key[:32]}.json"
+    return cache.landed_folder() / f"{key[:32]}.json"

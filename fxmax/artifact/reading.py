@@ -125,11 +125,11 @@ def check(path: str | Path, *, recompile: bool = False) -> list[Agreement]:
         recompile: as `load`'s.
 
     Returns:
-        One for each result of each graph; [] for an artifact that was saved without example inputs, or
-        without weights.
+        One for each result of each graph; [] for an artifact of format 1, or one that was saved without
+        example inputs.
 
     Raises:
-        ArtifactError: as `load`, but that a difference is returned.
+        ArtifactError: as `load`, but that a difference is returned; of an artifact without weights, too.
     """
     folder = Path(path)
     return landing.agreements(folder, *_started(folder, None, recompile))

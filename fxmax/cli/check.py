@@ -30,5 +30,5 @@ def check(artifact: Path, recompile: bool, as_json: bool) -> int:
         said = one.fault or f"off by {one.error:.3g}, where {one.allowed:.3g} is allowed"
         click.echo(f"{'DIFFERS' if one.fault else 'ok':7}  {one.graph}, {one.result}: {said}")
     if not found:
-        click.echo(f"{artifact} brings no results to compare with: it was saved without example inputs")
+        click.echo(f"{artifact} brings no results to compare with (no example inputs, or format 1)")
     return 1 if wrong else 0

@@ -60,6 +60,11 @@ def artifacts_folder() -> Path:
     return cache_folder() / "fxmax" / "artifacts"
 
 
+def landed_folder() -> Path:
+    """Where it is noted which artifacts computed the same here as where they were saved, one file each."""
+    return cache_folder() / "fxmax" / "landed"
+
+
 def artifacts() -> list[tuple[Path, int]]:
     """Each of them, and its bytes."""
     found = sorted(artifacts_folder().glob("*/"))
@@ -173,6 +178,9 @@ def clear(days: float = 0.0) -> tuple[int, int]:
     old += [(folder, used) for folder, used in artifacts() if folder.stat().st_mtime <= before]
     for folder, _ in old:
         shutil.rmtree(folder, ignore_errors=True)
+    for note in landed_folder().glob("*.json"):
+        if note.stat().st_mtime <= before:
+            note.unlink(missing_ok=True)
     return len(old), sum(used for _, used in old)
 
 

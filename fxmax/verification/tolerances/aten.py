@@ -1,4 +1,4 @@
-"""Tolerances of ops that have a formula of their own, in units of u: see `rounding.py`."""
+"""Tolerances of ops that have a formula of their own, in units of u: see `derive.py`."""
 
 from __future__ import annotations
 

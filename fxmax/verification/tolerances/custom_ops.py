@@ -1,4 +1,4 @@
-"""Tolerances of the ops that passes put in (`fxmax.fx.custom_ops`), in units of u: see `rounding.py`.
+"""Tolerances of the ops that passes put in (`fxmax.fx.custom_ops`), in units of u: see `derive.py`.
 
 Each is the sum of its parts' tolerances, each felt through what follows it in the kernel.
 """
