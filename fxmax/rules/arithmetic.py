@@ -16,6 +16,7 @@ from fxmax.rules.lib import max_folding as folding
 from fxmax.rules.lib.max_folding import nothing_of
 from fxmax.rules.lib.promotion import (
     Lowering,
+    as_signed,
     broadcasting,
     computed,
     elementwise,
@@ -45,12 +46,12 @@ def add(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
 def sub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
     if alpha == 1 and self.dtype.is_float() and folding.same(ctx, "self", "other"):
         return ops.abs(nothing_of(self))
-    return _scaled_sum(ctx, ops.sub, self, other, alpha)
+    return _scaled_sum(ctx, as_signed(ops.sub), self, other, alpha)
 
 
 @rule(aten.rsub.Tensor, aten.rsub.Scalar)
 def rsub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
-    return _scaled_sum(ctx, ops.sub, other, self, alpha)
+    return _scaled_sum(ctx, as_signed(ops.sub), other, self, alpha)
 
 
 def _scaled_sum(ctx: Context, op: Any, self: Any, other: Any, alpha: Any) -> TensorValue:

@@ -12,8 +12,8 @@ from max.graph import TensorValue, ops
 from fxmax.core.context import Context
 from fxmax.core.table import rule
 from fxmax.fx.torch_private import Promotion
-from fxmax.rules.lib.promotion import elementwise, is_nan, keeping_nan, less, libm, scalar
-from fxmax.rules.lib.values import cast
+from fxmax.rules.lib.promotion import as_signed, elementwise, is_nan, keeping_nan, less, libm, scalar
+from fxmax.rules.lib.values import SIGNED, cast
 
 aten = torch.ops.aten
 
@@ -98,8 +98,8 @@ def _sign(x: TensorValue) -> TensorValue:
 
 elementwise(
     {
-        aten.abs.default: lambda x: x if x.dtype == DType.bool else ops.abs(x),
-        aten.neg.default: ops.negate,
+        aten.abs.default: lambda x: x if x.dtype == DType.bool or x.dtype in SIGNED else ops.abs(x),
+        aten.neg.default: as_signed(ops.negate),
         aten.sign.default: _sign,
         aten.sgn.default: _sign,
     },

@@ -15,7 +15,7 @@ from fxmax.core.context import Context
 from fxmax.core.table import IGNORABLE, Platform, parameter_name, rule
 from fxmax.fx.torch_private import OpOverload, Promotion, schema_of
 from fxmax.kernels.build import ELEMENTWISE
-from fxmax.rules.lib.values import broadcast, cast, tensor, trailing_ones
+from fxmax.rules.lib.values import SIGNED, broadcast, cast, tensor, trailing_ones
 from fxmax.support.signals import HostOnly
 
 Lowering = Callable[..., TensorValue]
@@ -105,6 +105,21 @@ def on_integers(fn: Lowering) -> Lowering:
         if operands[0].dtype.is_float():
             raise HostOnly
         return fn(*operands)
+
+    return form
+
+
+def as_signed(fn: Lowering) -> Lowering:
+    """`fn`, of unsigned integers computed as of signed ones, which have the same bits.
+
+    MAX negates signed ones alone, and makes a negation of 0 - x.
+    """
+
+    def form(*operands: TensorValue) -> TensorValue:
+        dtype = operands[0].dtype
+        if dtype not in SIGNED:
+            return fn(*operands)
+        return cast(fn(*(cast(x, SIGNED[dtype]) for x in operands)), dtype)
 
     return form
 

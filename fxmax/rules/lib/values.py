@@ -21,6 +21,15 @@ def cast(x: TensorValue, dtype: DType) -> TensorValue:
     return ops.cast(x, dtype)
 
 
+SIGNED = {
+    DType.uint8: DType.int8,
+    DType.uint16: DType.int16,
+    DType.uint32: DType.int32,
+    DType.uint64: DType.int64,
+}
+"""The signed integer of each unsigned one's width: sums, differences and products have the same bits."""
+
+
 def on_device(x: TensorValue, device: DeviceRef) -> TensorValue:
     """`x` on `device`; nothing is added to the graph where it is there already."""
     return x if x.device == device else x.to(device)
@@ -44,8 +53,7 @@ def number(value: Any, dtype: DType) -> float | int | bool:
     if dtype.is_integral():
         bits: int = dtype.size_in_bytes * 8
         wrapped = int(value) % (1 << bits)
-        signed = dtype in (DType.int8, DType.int16, DType.int32, DType.int64)
-        return wrapped - (1 << bits) if signed and wrapped >> (bits - 1) else wrapped
+        return wrapped - (1 << bits) if dtype not in SIGNED and wrapped >> (bits - 1) else wrapped
     return float(value)
 
 
