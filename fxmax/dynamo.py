@@ -7,7 +7,6 @@ what they were: weights by FQN, which stay on MAX between calls, and sizes of te
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from torch.export.graph_signature import OutputKind
 from fxmax.api import Job, capture_job, lower_job
 from fxmax.errors import OverlapError
 from fxmax.frontend.options import BackendOptions, Options, known
+from fxmax.fx.dynamo_names import weight_names
+from fxmax.fx.seen import Seen
 from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
 from fxmax.fx.torch_private import is_static_input, tracing
-
-_STEP = re.compile(r"\['?([^'\]]+)'?\]")
 
 
 def backend(
@@ -115,19 +114,17 @@ class _Program:
 
     def __init__(self, compiled: Any, graph: _Rebuilt) -> None:
         self.compiled, self._kept = compiled, graph.kept
-        self._bound = {f: (i, t, _version(t)) for f, (i, t) in graph.weights.items()}
+        self._bound = {f: (i, Seen(t)) for f, (i, t) in graph.weights.items()}
 
     def __call__(self, *args: Any) -> Any:
-        for i, tensor, version in self._bound.values():
-            if args[i] is not tensor or _version(tensor) != version:
-                self._bind(args)
-                break
+        if not all(seen.still(args[i]) for i, seen in self._bound.values()):
+            self._bind(args)
         return self.compiled(*[args[i] for i in self._kept])
 
     def _bind(self, args: Sequence[Any]) -> None:
-        now = {fqn: args[i] for fqn, (i, _, _) in self._bound.items()}
+        now = {fqn: args[i] for fqn, (i, _) in self._bound.items()}
         self.compiled.load_state_dict(now, strict=False)
-        self._bound = {f: (i, now[f], _version(now[f])) for f, (i, _, _) in self._bound.items()}
+        self._bound = {f: (i, Seen(now[f])) for f, (i, _) in self._bound.items()}
 
 
 def _is_number(node: torch.fx.Node) -> bool:
@@ -135,11 +132,6 @@ def _is_number(node: torch.fx.Node) -> bool:
     argument = node.meta.get("grapharg")
     reads = all(user.op == "call_method" and user.target == "item" for user in node.users)
     return argument is not None and argument.pass_arg_as_tensor and reads
-
-
-def _version(tensor: torch.Tensor) -> int:
-    """Counts in-place writes; tensors made in inference mode have no such count."""
-    return 0 if tensor.is_inference() else tensor._version
 
 
 def _as_module(
@@ -151,8 +143,9 @@ def _as_module(
     rebuilt = _Rebuilt(module, [], [], (), {})
     specs, numbers = [], []
     first = next(n for n in graph.nodes if n.op != "placeholder")
+    names = weight_names(placeholders)
     for i, (node, example) in enumerate(zip(placeholders, examples, strict=True)):
-        fqn = _fqn(node)
+        fqn = names[node]
         if not isinstance(example, torch.Tensor):
             numbers.append(node)
         elif _is_number(node):
@@ -177,17 +170,10 @@ def _as_module(
     return rebuilt
 
 
-def _fqn(node: torch.fx.Node) -> str:
-    """`L['self']._modules['layer']._parameters['weight']` as `layer.weight`."""
-    argument = node.meta.get("grapharg")
-    name = argument.source.name if argument is not None else node.name
-    return ".".join(_STEP.findall(name)[1:]) or node.name
-
-
 def _register(module: torch.nn.Module, fqn: str, value: torch.Tensor) -> None:
     *path, name = fqn.split(".")
     for part in path:
-        if not isinstance(getattr(module, part, None), torch.nn.Module):
+        if part not in module._modules:
             module.add_module(part, torch.nn.Module())
         module = getattr(module, part)
     if isinstance(value, torch.nn.Parameter):
