@@ -19,6 +19,7 @@ from fxmax.api import Job, capture_job, lower_job
 from fxmax.errors import OverlapError
 from fxmax.frontend.options import BackendOptions, Options, known
 from fxmax.fx.dynamo_names import weight_names
+from fxmax.fx.no_backward import refusing_backward
 from fxmax.fx.seen import Seen
 from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
 from fxmax.fx.torch_private import is_static_input, tracing
@@ -40,8 +41,8 @@ def backend(
         mode: torch.compile's; MAX has one, so it changes nothing.
 
     Returns:
-        The graph's outputs for its inputs, without gradients: fxmax is for inference, and warns
-        once where an input or weight requires them.
+        The graph's outputs for its inputs. fxmax is for inference: where an input or weight requires
+        gradients and they are on, `backward()` through an output raises.
 
     Raises:
         fxmax.LoweringError: ops without a rule, all at once (`options={"unsupported": "torch"}`
@@ -119,7 +120,7 @@ class _Program:
     def __call__(self, *args: Any) -> Any:
         if not all(seen.still(args[i]) for i, seen in self._bound.values()):
             self._bind(args)
-        return self.compiled(*[args[i] for i in self._kept])
+        return refusing_backward(self.compiled(*[args[i] for i in self._kept]), args)
 
     def _bind(self, args: Sequence[Any]) -> None:
         now = {fqn: args[i] for fqn, (i, _) in self._bound.items()}

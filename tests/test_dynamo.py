@@ -97,13 +97,16 @@ def test_weights_stay_on_max_until_they_change(compiled, monkeypatch) -> None:
     assert len(lowered) == 1
 
 
-def test_gradients_are_not_promised(compiled) -> None:
+def test_backward_through_it_is_refused(compiled) -> None:
     model, twin, _ = compiled
     x = torch.randn(3, 4)
     result = model(x)  # with gradients enabled, and weights that require them
-    assert not result.requires_grad
+    head = nn.Linear(result.shape[-1], 1)
+    with pytest.raises(RuntimeError, match="no gradient goes back through what fxmax compiled"):
+        head(result).sum().backward()
     with torch.no_grad():
         assert_same(result, twin(x))
+        assert not model(x).requires_grad
 
 
 def test_a_call_whose_input_is_memory_that_it_writes_is_torchs(compiled) -> None:

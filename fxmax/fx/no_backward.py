@@ -1,0 +1,55 @@
+"""Results that no gradient can go back through, and that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from fxmax.fx.torch_private import pytree
+
+REFUSED = (
+    "no gradient goes back through what fxmax compiled: MAX computes the forward pass alone. To train, leave "
+    "out torch.compile(backend='fxmax') or take another backend; for inference call it under torch.no_grad()."
+)
+
+
+class _Stop(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, source: torch.Tensor, *results: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(result.view_as(result) for result in results)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        raise RuntimeError(REFUSED)
+
+
+def refusing_backward(results: Any, arguments: Sequence[Any]) -> Any:
+    """`results` as torch would return them: requiring gradients where an argument does, and they are on.
+
+    A result that is one of the arguments is left as it is. `backward()` raises RuntimeError, where it would
+    otherwise leave parameters without a gradient, and nobody would hear of it.
+
+    Args:
+        results: a structure of tensors and other values.
+        arguments: inputs and weights that they were made of.
+    """
+    if not torch.is_grad_enabled():
+        return results
+    source = next((a for a in arguments if isinstance(a, torch.Tensor) and a.requires_grad), None)
+    if source is None:
+        return results
+    leaves, spec = pytree.tree_flatten(results)
+    own = {id(a) for a in arguments}
+    chosen = [i for i, leaf in enumerate(leaves) if _differentiable(leaf) and id(leaf) not in own]
+    if not chosen:
+        return results
+    stopped = _Stop.apply(source, *(leaves[i] for i in chosen))  # type: ignore[no-untyped-call]
+    for i, result in zip(chosen, stopped, strict=True):
+        leaves[i] = result
+    return pytree.tree_unflatten(leaves, spec)
+
+
+def _differentiable(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
