@@ -16,6 +16,7 @@ from max.driver import CPU, Buffer
 from max.dtype import DType
 
 from fxmax.artifact.tensor_file import TensorSource, read_tensors, write_tensors
+from fxmax.errors import ArtifactError
 from fxmax.runtime.arrays import as_buffer, as_numpy
 from fxmax.runtime.dtypes import graph_dtype
 from fxmax.runtime.executable import Executable
@@ -67,7 +68,10 @@ def compare(name: str, graph: Executable, golden: GoldenCall) -> Iterator[Agreem
     """Make the call here."""
     now = _results(graph, golden.shapes, golden.inputs)
     for result, known in golden.results.items():
-        yield _compared(name, result, *now[result], known)
+        if result in now:
+            yield _compared(name, result, *now[result], known)
+        else:
+            yield Agreement(name, result, math.inf, 0.0, "the graph here has no such result")
 
 
 def write(file: Path, calls: Mapping[str, GoldenCall]) -> None:
@@ -83,16 +87,16 @@ def read(file: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> dict[
     """The calls of the graphs in `shapes`.
 
     Raises:
-        ArtifactError: the file is not readable.
+        ArtifactError: the file is not readable, or lacks an input.
     """
-    samples = {name: as_numpy(buffer, buffer.dtype).copy() for name, buffer in read_tensors(file).items()}
     calls = {}
+    found = {name: as_numpy(buffer, buffer.dtype).copy() for name, buffer in read_tensors(file).items()}
     for graph, of_inputs in shapes.items():
-        inputs = [samples.pop(f"{graph}/input {i}") for i in range(len(of_inputs))]
-        mine = [name for name in samples if name.rpartition("/")[0] == graph]
-        calls[graph] = GoldenCall(
-            of_inputs, inputs, {n.rpartition("/")[2]: samples.pop(n) for n in sorted(mine)}
-        )
+        mine = {name.rpartition("/")[2]: x for name, x in found.items() if name.rpartition("/")[0] == graph}
+        needed = [f"input {i}" for i in range(len(of_inputs))]
+        if lost := [name for name in needed if name not in mine]:
+            raise ArtifactError(f"{file} lacks {graph}'s {', '.join(lost)}: save the artifact again")
+        calls[graph] = GoldenCall(of_inputs, [mine.pop(name) for name in needed], mine)
     return calls
 
 

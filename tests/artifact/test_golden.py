@@ -12,6 +12,7 @@ import pytest
 from max.driver import Buffer
 from max.graph import DeviceRef
 
+import fxmax
 from fxmax.artifact import golden
 from fxmax.runtime.signature import Signature, TensorSpec
 
@@ -116,3 +117,11 @@ def test_of_any_shape(shape: tuple[int, ...], tmp_path: Path) -> None:
     golden.write(tmp_path / "g", {"net": call})
     back = golden.read(tmp_path / "g", {"net": call.shapes})["net"]
     assert faults(back, both, ["float32"]) == []
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    call = recorded(lambda a: [a[0], a[0] * 2], X)
+    golden.write(tmp_path / "g", {"net": call})
+    with pytest.raises(fxmax.ArtifactError, match="lacks net's input 1: save the artifact again"):
+        golden.read(tmp_path / "g", {"net": (X.shape, X.shape)})
+    assert faults(call, lambda a: a[:1], ["float32"]) == ["the graph here has no such result"]
