@@ -95,7 +95,8 @@ class _Call:
         except OverlapError as error:
             warnings.warn(f"{error} Until then torch computes this call.", stacklevel=2)
             with torch.no_grad():
-                return self.original(*args)
+                results = self.original(*args)
+            return refusing_backward(results, args)
 
     def _key(self, args: Sequence[Any]) -> tuple[float, ...]:
         return tuple(float(args[i]) for i in self.numbers)

@@ -9,6 +9,7 @@ import torch
 from torch.fx import Node
 
 _STEP = re.compile(r"\[['\"](?P<key>[^'\"\]]*)['\"]\]|\[(?P<index>-?\d+)\]|\.(?P<attribute>\w+)")
+_EMPTY = torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph())  # has what each graph module has
 _PLUMBING = frozenset({"_modules", "_parameters", "_buffers", "__dict__", "__closure__", "cell_contents"})
 
 
@@ -51,9 +52,5 @@ def _clashing(names: dict[Node, str]) -> Iterable[Node]:
         holders.setdefault(name, []).append(node)
     modules = {name[:i] for name in holders for i, character in enumerate(name) if character == "."}
     for name, nodes in holders.items():
-        if (
-            len(nodes) > 1
-            or name in modules
-            or any(hasattr(torch.fx.GraphModule, s) for s in name.split("."))
-        ):
+        if len(nodes) > 1 or name in modules or any(hasattr(_EMPTY, s) for s in name.split(".")):
             yield from nodes

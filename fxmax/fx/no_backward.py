@@ -17,8 +17,8 @@ REFUSED = (
 
 class _Stop(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, source: torch.Tensor, *results: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(result.view_as(result) for result in results)
+    def forward(ctx: Any, source: torch.Tensor, results: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        return tuple(results)  # in a list autograd does not see them: they are no views, and may be written
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
@@ -42,13 +42,12 @@ def refusing_backward(results: Any, arguments: Sequence[Any]) -> Any:
         return results
     leaves, spec = pytree.tree_flatten(results)
     own = {id(a) for a in arguments}
-    chosen = [i for i, leaf in enumerate(leaves) if _differentiable(leaf) and id(leaf) not in own]
+    chosen = {id(leaf): leaf for leaf in leaves if _differentiable(leaf) and id(leaf) not in own}
     if not chosen:
         return results
-    stopped = _Stop.apply(source, *(leaves[i] for i in chosen))  # type: ignore[no-untyped-call]
-    for i, result in zip(chosen, stopped, strict=True):
-        leaves[i] = result
-    return pytree.tree_unflatten(leaves, spec)
+    stopped = _Stop.apply(source, list(chosen.values()))  # type: ignore[no-untyped-call]
+    made = dict(zip(chosen, stopped, strict=True))  # one that is returned twice is one tensor afterwards too
+    return pytree.tree_unflatten([made.get(id(leaf), leaf) for leaf in leaves], spec)
 
 
 def _differentiable(value: Any) -> bool:

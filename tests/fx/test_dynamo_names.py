@@ -23,6 +23,7 @@ class Held:
 
     def __init__(self) -> None:
         self.left, self.right = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.meta, self.training = nn.Linear(4, 4), nn.Parameter(torch.randn(4))
         self.code, self.half = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4))
 
 
@@ -52,7 +53,7 @@ REACHED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "closures": closures(),
     "a list": lambda x: LISTED[1](LISTED[0](x)),
     "a dict": lambda x: NAMED["weight"](NAMED["b.c"](NAMED["a"](x))),
-    "an object": lambda x: HELD.right(HELD.left(x)) * HELD.code + HELD.half,
+    "an object": lambda x: HELD.right(HELD.meta(HELD.left(x))) * HELD.code + HELD.half * HELD.training,
     "a module": MODEL,
     "a module and a global": lambda x: ONE(MODEL(x)) * MODEL.weight,
     "a method": Held().left.forward,

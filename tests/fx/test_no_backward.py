@@ -20,6 +20,12 @@ def test_backward_is_refused_and_the_values_stay() -> None:
     assert number == 3
     with pytest.raises(RuntimeError, match=r"no gradient goes back.*torch\.no_grad"):
         (a * 2).sum().backward()
+    twice = refusing_backward([y, y], [W])
+    assert twice[0] is twice[1]
+    twice[0].add_(1)  # as after any module of torch's
+    twice[0][:1] = 5
+    with pytest.raises(RuntimeError, match="no gradient goes back"):
+        twice[1].sum().backward()
     (W * 2).sum().backward()  # beside it gradients go on
     assert W.grad is not None
 

@@ -12,6 +12,7 @@ from fxmax.fx.seen import Seen
 WRITES: dict[str, Callable[[torch.Tensor], object]] = {
     "in place": lambda t: t.add_(1),
     "through data": lambda t: t.data.add_(1),
+    "another layout": lambda t: setattr(t, "data", t.data[..., None]),
     "other memory": lambda t: setattr(t, "data", t.data.clone()),
     "a copy into data": lambda t: t.data.copy_(torch.full_like(t, 7)),
     "its last row, through data": lambda t: t.data[-1:].fill_(9),
