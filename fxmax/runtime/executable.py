@@ -51,8 +51,8 @@ class Executable:
             i: arrays.in_place(graph_dtype(tensors[i].dtype, self._on_cpu)) for i in self._written
         }
         self._write_back, self._writes = arrays.write_back, self.signature.writes
-        self._owners: tuple[Any, Any] = (None, None)  # what `_owned` was made of
-        self._owned: tuple[list[Held], Held] = ([], Held({}))
+        # What the call may not be given, and what that was made of; one attribute, for calls side by side.
+        self._owned: tuple[tuple[Any, Any], list[Held], Held] = ((None, None), [], Held({}))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on MAX.
@@ -165,12 +165,14 @@ class Executable:
         if not self._writes:
             return
         now = self._module_arrays(), self._runner.states
-        if any(a is not b for a, b in zip(now, self._owners, strict=True)):
+        owners, copies, held = self._owned
+        if any(a is not b for a, b in zip(now, owners, strict=True)):
             written = self.states.keys()
             copied = {name: array for name, array in now[0].items() if name in written}
             read = {name: array for name, array in now[0].items() if name not in written}
-            self._owners, self._owned = now, ([Held(self.states), Held(copied)], Held(read))
-        refuse_overlap(self.signature.tensors, values, *self._owned)
+            copies, held = [Held(self.states), Held(copied)], Held(read)
+            self._owned = now, copies, held
+        refuse_overlap(self.signature.tensors, values, copies, held)
 
     def _module_arrays(self) -> Mapping[str, Any]:
         """The module's own arrays by FQN, in its own memory; the same object as long as they are the same."""
