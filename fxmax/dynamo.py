@@ -175,7 +175,7 @@ def _as_module(
 def _register(module: torch.nn.Module, fqn: str, value: torch.Tensor) -> None:
     *path, name = fqn.split(".")
     for part in path:
-        if part not in module._modules:
+        if part not in dict(module.named_children()):
             module.add_module(part, torch.nn.Module())
         module = getattr(module, part)
     if isinstance(value, torch.nn.Parameter):
