@@ -17,7 +17,7 @@ from fxmax.compiled.snapshot import snapshot_of
 from fxmax.compiled.structure import arguments_of
 from fxmax.compiled.torch_arrays import TorchArrays
 from fxmax.core.weights import Weights
-from fxmax.frontend.example_data import with_data
+from fxmax.frontend.example_data import call_arguments, with_data
 from fxmax.fx.torch_private import pytree
 from fxmax.lowered import Lowered
 from fxmax.report import Report
@@ -81,8 +81,7 @@ class Compiled(Executable):
         examples = self.lowered.captured.program.example_inputs
         if examples is None:
             return None
-        leaves, spec = pytree.tree_flatten(examples)
-        args, kwargs = pytree.tree_unflatten(with_data(leaves), spec)
+        args, kwargs = call_arguments(self.lowered.captured, with_data(pytree.tree_leaves(examples)))
         values = self.inputs(*args, **kwargs)
         return golden.record(self, [inlet(value) for inlet, value in zip(self._inlets, values, strict=True)])
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 
+from fxmax.frontend.capture import Captured
+from fxmax.fx.torch_private import pytree
+
 
 def each_tensor(leaves: Sequence[Any], make: Callable[[torch.Tensor], torch.Tensor]) -> list[Any]:
     """`leaves` with what is made of each tensor, once for one that is there twice."""
@@ -30,3 +33,10 @@ def with_data(leaves: Sequence[Any]) -> list[Any]:
         return zeros.float().normal_(generator=generator).to(value.dtype) if floats else zeros
 
     return each_tensor(leaves, real)
+
+
+def call_arguments(captured: Captured, leaves: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """(args, kwargs) of a call with these flat inputs."""
+    spec = captured.program.call_spec.in_spec
+    args, kwargs = pytree.tree_unflatten(list(leaves), spec)
+    return tuple(args), dict(kwargs)

@@ -9,7 +9,7 @@ MAX fuses a broadcast with what reads it. Where sizes vary it goes wrong with tw
   position 0. So do all views that are slices: select, split, unbind, roll, what a negative pad cuts off.
 
 Where no size varies, or nothing but sizes of 1 and fixed ones is broadcast first, it is right; so are
-gathers (flip, diagonal, an index), and what is reshaped before.
+gathers (flip, diagonal, an index), slices with a step that start at 0, and what is reshaped before.
 
 A rule's arguments are seen to here, and what rules slice (`sizes.take`); what a rule broadcasts by itself,
 and broadcasts again, it passes through `Context.viewable`. A slice that was made otherwise is found when the

@@ -85,7 +85,7 @@ class NumpyArrays:
         return fits
 
     def write_back(self, value: Any, buffer: Buffer) -> None:
-        now = as_numpy(buffer if buffer.is_host else buffer.to(CPU()))
+        now = as_numpy(on_host(buffer))
         if isinstance(value, np.ndarray):
             value[...] = now
         else:  # torch's, which takes no other but tensors
@@ -93,13 +93,18 @@ class NumpyArrays:
 
     def outlet(self, spec: OutputSpec) -> Outlet:
         def write(buffer: Buffer, home: str) -> np.ndarray:
-            array = as_numpy(buffer if buffer.is_host else buffer.to(CPU()))
+            array = as_numpy(on_host(buffer))
             return array.astype(np.float16) if spec.dtype == "float16" else array
 
         return write
 
     def home(self, values: Sequence[Any]) -> str:
         return "numpy"
+
+
+def on_host(buffer: Buffer) -> Buffer:
+    """The buffer, or a copy of it where it is on a device."""
+    return buffer if buffer.is_host else buffer.to(CPU())
 
 
 def dtype_name(value: Any) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from max.driver import CPU, Buffer
+from max.driver import Buffer
 from max.engine import Model
 from max.graph import DeviceRef
 
-from fxmax.runtime.arrays import Arrays, unfit_to_write
+from fxmax.runtime.arrays import Arrays, on_host, unfit_to_write
 from fxmax.runtime.call_arguments import Arguments
 from fxmax.runtime.copying import copy_all
 from fxmax.runtime.dtypes import graph_dtype
@@ -46,9 +46,10 @@ class Executable:
         self._outlets = [(spec, arrays.outlet(spec)) for spec in outputs]
         self._home = arrays.home
         self._aliases = [(i, spec.alias) for i, spec in enumerate(outputs) if spec.alias is not None]
-        self._written = [i for i, spec in enumerate(tensors) if spec.mutated]
         self._in_place = {
-            i: arrays.in_place(graph_dtype(tensors[i].dtype, self._on_cpu)) for i in self._written
+            i: arrays.in_place(graph_dtype(spec.dtype, self._on_cpu))
+            for i, spec in enumerate(tensors)
+            if spec.mutated
         }
         self._write_back, self._writes = arrays.write_back, self.signature.writes
         # What the call may not be given, and what that was made of; one attribute, for calls side by side.
@@ -71,7 +72,7 @@ class Executable:
         buffers = self._placed(own)
         results, home = iter(self._runner(buffers)), self._home(values)
         # What the caller's memory was copied from, to write it where the graph is, is copied back.
-        copied = [(own[i], buffers[i]) for i in self._written if own[i].device != buffers[i].device]
+        copied = [(own[i], buffers[i]) for i in self._in_place if own[i].device != buffers[i].device]
         if copied:
             copy_all(copied)
         for i, in_place in self._in_place.items():
@@ -180,5 +181,5 @@ class Executable:
 
     def _placed(self, buffers: list[Buffer]) -> list[Buffer]:
         if self._on_cpu:
-            return [buffer if buffer.is_host else buffer.to(CPU()) for buffer in buffers]
+            return [on_host(buffer) for buffer in buffers]
         return [buffer.to(self._device) for buffer in buffers]

@@ -19,7 +19,7 @@ from max.driver import CPU
 from fxmax.compiled import Compiled
 from fxmax.core.types import TO_TORCH, compute_dtype
 from fxmax.errors import MismatchError
-from fxmax.frontend.example_data import with_data
+from fxmax.frontend.example_data import call_arguments, with_data
 from fxmax.fx.torch_private import pytree
 from fxmax.kernels.packing import INT8, INT8_QUADS
 from fxmax.records import Check
@@ -29,7 +29,7 @@ from fxmax.verification.comparison import Comparison, compare
 from fxmax.verification.eager import Decisions, Eager, Outcome, Rounded, run_eager
 from fxmax.verification.result import Verification
 from fxmax.verification.torch_walk import decides
-from fxmax.verification.trials import EXAMPLE, Trial, call_arguments, copied, trials
+from fxmax.verification.trials import EXAMPLE, Trial, copied, trials
 
 BUDGET = 60.0
 """Seconds, past which only the example is compared."""

@@ -18,7 +18,6 @@ from torch.export import ExportedProgram
 
 from fxmax.frontend.capture import Captured
 from fxmax.frontend.example_data import each_tensor
-from fxmax.fx.torch_private import pytree
 
 EXAMPLE = "the example"
 
@@ -148,10 +147,3 @@ def _range(program: ExportedProgram, symbol: sympy.Symbol) -> tuple[int, float]:
     low = int(bounds.lower) if bounds.lower.is_Integer else 0
     high = int(bounds.upper) if bounds.upper.is_Integer else math.inf
     return low, high
-
-
-def call_arguments(captured: Captured, leaves: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """(args, kwargs) of a call with these flat inputs."""
-    spec = captured.program.call_spec.in_spec
-    args, kwargs = pytree.tree_unflatten(list(leaves), spec)
-    return tuple(args), dict(kwargs)

@@ -86,6 +86,7 @@ OTHERS: dict[str, Producer] = {
     "unbind_rows": lambda x, m, r, c, s, t: sum((m[None] * FOUR[:, None, None]).unbind(0)[1:]),
     "chunk": lambda x, m, r, c, s, t: (r[:, None] * FOUR).chunk(2, 1)[1],
     "diagonal": lambda x, m, r, c, s, t: (r[:, None] * r[None]).diagonal(),
+    "every_other": lambda x, m, r, c, s, t: (r[:, None] * c)[::2, ::3],
     "eye": lambda x, m, r, c, s, t: torch.eye(r.shape[0])[-1],
     "tril": lambda x, m, r, c, s, t: (r[:, None] * c).tril(-1)[1:],
     "unfold": lambda x, m, r, c, s, t: (r[:, None] * c).unfold(1, 2, 1)[1:, 1:],

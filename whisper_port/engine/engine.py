@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from max.driver import CPU, Buffer, Device
+from max.driver import Buffer, Device
 from max.dtype import DType
 from whisper.model import ModelDimensions
 
+from fxmax.runtime.arrays import on_host
 from fxmax.runtime.signature import Signature
 
 PAST = np.zeros(4096, np.uint8)  # never read: its slices tell a graph how many tokens went before
@@ -212,11 +213,11 @@ class Sequences:
 
 def host(buffer: Buffer) -> np.ndarray:
     """A buffer as a numpy array: its own memory on the CPU, a copy from elsewhere."""
-    array: np.ndarray = (buffer if buffer.is_host else buffer.to(CPU())).to_numpy()
+    array: np.ndarray = on_host(buffer).to_numpy()
     return array
 
 
 def bits(buffer: Buffer) -> np.ndarray:
     """As `host`; of bfloat16, which numpy has not, the bits as uint16. For moving values about."""
-    there = buffer if buffer.is_host else buffer.to(CPU())
+    there = on_host(buffer)
     return host(there.view(DType.uint16) if there.dtype == DType.bfloat16 else there)

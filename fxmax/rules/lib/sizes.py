@@ -70,7 +70,7 @@ def take(ctx: Context, x: TensorValue, axis: int, start: Any, count: Any, step: 
     stop = start + (count - 1) * step + 1 if step > 1 else start + count
     whole = [slice(None)] * x.rank
     window = [*whole[:axis], slice(start, stop, step), *whole[axis + 1 :]]
-    return ops.slice_tensor(x if from_first and step == 1 else ctx.viewable(x), window)
+    return ops.slice_tensor(x if from_first else ctx.viewable(x), window)
 
 
 def along(vector: TensorValue, axis: int, rank: int) -> TensorValue:
