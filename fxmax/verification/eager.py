@@ -1,4 +1,4 @@
-"""What eager torch makes of one call: outputs, written inputs and buffers, and how far rounding may go.
+"""What eager torch makes of one call: outputs, written inputs and buffers.
 
 The program is run as torch exported it, before any decomposition or pass of ours. 16-bit floats are
 computed in float32, as MAX computes them on a CPU, and all else in its own dtype.
@@ -6,7 +6,7 @@ computed in float32, as MAX computes them on a CPU, and all else in its own dtyp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from fxmax.core.types import WIDENED_ON_CPU
 from fxmax.kernels.packing import GROUP, rounded, scales
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.reference import placeholders
-from fxmax.verification.torch_walk import Arguments, Rounding, TorchWalk, decides
+from fxmax.verification.torch_walk import TorchWalk
 
 LINEAR = torch.ops.fxmax.linear.default
 REFUSES = torch.ops.aten._assert_scalar.default
@@ -54,60 +54,6 @@ class Eager(TorchWalk):
         (x, weight, *rest), kwargs = self.fetch_args_kwargs_from_env(n)
         weight = rounded(weight).float() * scales(weight).unsqueeze(1)
         return LINEAR(rounded_rows(x) if self.int8[name] else x, weight, *rest, **kwargs)
-
-
-class Decisions(Eager):
-    """The same; `found` is what floats decided on the way: node → comparison, index, rounded number."""
-
-    def __init__(self, program: ExportedProgram, int8: Mapping[str, bool] | None = None) -> None:
-        super().__init__(program, int8)
-        self.found: dict[str, torch.Tensor] = {}
-
-    def run_node(self, n: Node) -> Any:
-        value = super().run_node(n)
-        if isinstance(value, torch.Tensor) and decides(n):
-            self.found[n.name] = value
-        return value
-
-
-class Rounded(Eager):
-    """The same with every float moved at random within its op's tolerance.
-
-    What is decided by floats is as it was without rounding: a float that moves over a step would allow any
-    error behind it, and an index made of it may be none.
-
-    Args:
-        roundoff: a torch dtype → the unit roundoff of what MAX computes it in.
-        decisions: what `Decisions` found.
-    """
-
-    def __init__(
-        self,
-        program: ExportedProgram,
-        roundoff: Callable[[torch.dtype], float],
-        decisions: Mapping[str, torch.Tensor],
-        int8: Mapping[str, bool] | None = None,
-    ) -> None:
-        super().__init__(program, int8)
-        self._decided = decisions
-        self._rounding = Rounding(
-            self, lambda n, value: roundoff(n.meta["val"].dtype) + torch.finfo(value.dtype).eps / 2
-        )
-        self._given: dict[str, Arguments] = {}  # of nodes with several results
-
-    def run_node(self, n: Node) -> Any:
-        if n.name in self._decided:
-            return self._decided[n.name]
-        value = super().run_node(n)
-        if n.op != "call_function":
-            return value
-        if not isinstance(value, torch.Tensor):
-            self._given[n.name] = self.fetch_args_kwargs_from_env(n)
-            return value
-        return self._rounding.moved(value, self._rounding.tolerance(n, value, self._arguments))
-
-    def _arguments(self, n: Node) -> Arguments:
-        return self._given[n.name] if n.name in self._given else self.fetch_args_kwargs_from_env(n)
 
 
 def rounded_rows(x: torch.Tensor) -> torch.Tensor:

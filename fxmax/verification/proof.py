@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -26,14 +27,16 @@ from fxmax.records import Check
 from fxmax.support.error_text import first_line
 from fxmax.verification.api import verify
 from fxmax.verification.comparison import Comparison, compare
-from fxmax.verification.eager import Decisions, Eager, Outcome, Rounded, run_eager
+from fxmax.verification.eager import Eager, Outcome, run_eager
 from fxmax.verification.result import Verification
-from fxmax.verification.torch_walk import decides
+from fxmax.verification.rounded import WALKS, Sampled
 from fxmax.verification.trials import EXAMPLE, Trial, copied, trials
 
 BUDGET = 60.0
 """Seconds, past which only the example is compared."""
 
+
+TURNED = "rounding before a comparison, an index or a step turns it over"
 
 FLOAT64 = 2.0**-30
 """For float64's roundoff, 2^-53: MAX's exp and its like are not as exact as their dtype (softmax: 2^-44)."""
@@ -99,25 +102,28 @@ def _tried(
 ) -> tuple[Check, float]:
     """The check of one call, and what rounding may do over a result's scale, now that it is known."""
     actual = _on_max(compiled, trial.leaves)
-    found = compare(actual, wanted, None, relative)
+    found = compare(actual, wanted, relative=relative)
     if any(c.fault for c in found):
-        found = compare(actual, wanted, _rounded(compiled, trial), 0.0)
+        program, values = compiled.lowered.captured.program, compiled.weights.by_fqn()
+        sampled = Sampled(program, values, trial.leaves, _roundoff(compiled), _int8(compiled))
+        found = judged(actual, wanted, sampled)
         relative = max([relative, *(c.allowed / c.scale for c in found if c.scale)])
     closest = max(found, key=lambda c: c.error / c.allowed if c.allowed else 0.0, default=Comparison(""))
-    check = Check(trial.name, len(found), closest.error, closest.allowed)
+    note = "; ".join(f"{c.name}: {TURNED}" for c in found if c.turned)
+    check = Check(trial.name, len(found), closest.error, closest.allowed, note=note)
     if faults := [c for c in found if c.fault]:
         check = _mismatch(compiled, trial, faults, check, warn, locate)
     return check, relative
 
 
-def _rounded(compiled: Compiled, trial: Trial) -> Outcome:
-    """What rounding, sampled, makes of the graph as it is compiled."""
-    program, values, int8 = compiled.lowered.captured.program, compiled.weights.by_fqn(), _int8(compiled)
-    decisions = Decisions(program, int8)
-    if any(decides(node) for node in program.graph.nodes):
-        run_eager(program, values, trial.leaves, decisions)
-    rounded = Rounded(program, _roundoff(compiled), decisions.found, int8)
-    return run_eager(program, values, trial.leaves, rounded)
+def judged(actual: Outcome, wanted: Outcome, sampled: Sampled) -> list[Comparison]:
+    """Results against torch's, by what rounding makes of them: of numbers, and then of what they decide."""
+    found = compare(actual, wanted, sampled.rounded)
+    turned, draws = list[Outcome](), sampled.turned()
+    while any(c.fault for c in found) and (more := list(islice(draws, WALKS + len(turned)))):
+        turned += more
+        found = compare(actual, wanted, sampled.rounded, turned=turned)
+    return found
 
 
 def _on_max(compiled: Compiled, leaves: Sequence[Any]) -> Outcome:
@@ -162,7 +168,7 @@ def _mismatch(
     args, kwargs = call_arguments(compiled.lowered.captured, copied(trial.leaves))
     verification = verify(compiled, args, kwargs, quiet=True) if locate else None
     if verification is not None and _explained(verification):
-        return replace(check, note=f"{faults[0].name}: rounding before a comparison or index turns it over")
+        return replace(check, note=f"{faults[0].name}: {TURNED}")
     error = MismatchError(_text(compiled, trial, faults, verification), verification)
     if not warn:
         raise error

@@ -21,7 +21,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind
 from fxmax.frontend.capture import Captured
 from fxmax.frontend.example_inputs import by_name, positional
 from fxmax.fx.torch_private import pytree
-from fxmax.verification.torch_walk import Arguments, Rounding, TorchWalk, decides
+from fxmax.verification.torch_walk import Arguments, Rounding, TorchWalk, decides, settled
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -123,7 +123,8 @@ class Walks:
     def _step(self, n: torch.fx.Node, envs: tuple[dict[str, Any], ...]) -> Iterator[Step]:
         reference, rounded, replay, drift = (self._value(n, envs[i]) for i in (0, 2, 1, 3))
         if decides(n):  # rounding moves numbers, and no decision
-            rounded, drift = reference, replay
+            rounded = settled(n, rounded, reference, _arguments(n, envs[2]))
+            drift = settled(n, drift, replay, _arguments(n, envs[3]))
         envs[0][n.name] = reference
         if not isinstance(replay, torch.Tensor):  # several results, a size: their getitems are checked
             for env, value in zip(envs[1:], (replay, rounded, drift), strict=True):

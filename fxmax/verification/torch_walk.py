@@ -14,6 +14,7 @@ from fxmax.fx.schema import bind
 from fxmax.fx.torch_private import OpOverload, pytree
 from fxmax.passes.drop_asserts import CHECKS
 from fxmax.verification.tolerances.derive import tolerance
+from fxmax.verification.tolerances.steps import JUMPS, is_level, jumped
 
 aten = torch.ops.aten
 Arguments = tuple[Any, Any]  # args, kwargs
@@ -58,11 +59,14 @@ class Rounding:
     Args:
         walk: the walk that the results are of.
         roundoff: (a node, its result) → the unit roundoff that it is computed with.
+        seed: of the samples.
     """
 
-    def __init__(self, walk: TorchWalk, roundoff: Callable[[Node, torch.Tensor], float]) -> None:
+    def __init__(
+        self, walk: TorchWalk, roundoff: Callable[[Node, torch.Tensor], float], seed: int = 0
+    ) -> None:
         self._walk, self._roundoff = walk, roundoff
-        self._generator = torch.Generator().manual_seed(0)
+        self._generator = torch.Generator().manual_seed(seed)
 
     def tolerance(self, node: Node, result: torch.Tensor, given: Callable[[Node], Arguments]) -> torch.Tensor:
         """How far each element of `result` may be off.
@@ -87,19 +91,36 @@ class Rounding:
         return value + torch.nan_to_num(noise * allowed, posinf=0.0, neginf=0.0).to(value.dtype)
 
 
-STEPS = {aten.ceil, aten.floor, aten.round, aten.sign, aten.trunc}
-
-
 def decides(node: Node) -> bool:
     """Whether it makes something else than floats of floats, or is a function with steps."""
     if node.op != "call_function":
         return False
-    if getattr(node.target, "overloadpacket", None) in STEPS:
-        return True
     given = [x for i in node.all_input_nodes for x in pytree.tree_leaves(i.meta.get("val"))]
+    if not _is_float(given):
+        return False
     made = node.meta.get("val")
-    return _is_float(given) and isinstance(made, torch.Tensor) and not made.is_floating_point()
+    return _has_steps(node) or (isinstance(made, torch.Tensor) and not made.is_floating_point())
+
+
+def _has_steps(node: Node) -> bool:
+    if not isinstance(node.target, OpOverload):
+        return False
+    given = bind(node.target, node.args, node.kwargs)
+    return node.target.overloadpacket in JUMPS or is_level(node.target, given)
+
+
+def settled(node: Node, moved: Any, decided: Any, arguments: Arguments) -> Any:
+    """What a node that decides makes of rounded floats, with what is `decided` without the rounding.
+
+    Args:
+        moved, decided: its results with rounding and without.
+        arguments: what `moved` was made of.
+    """
+    if getattr(node.target, "overloadpacket", None) not in JUMPS:
+        return decided
+    bound = bind(node.target, *arguments)  # type: ignore[arg-type]
+    return torch.where(jumped(node.target, bound, moved, decided), decided, moved)  # type: ignore[arg-type]
 
 
 def _is_float(values: list[Any]) -> bool:
-    return any(isinstance(x, torch.Tensor) and x.is_floating_point() for x in values)
+    return any(isinstance(x, torch.Tensor) and (x.is_floating_point() or x.is_complex()) for x in values)

@@ -16,6 +16,7 @@ import torch
 from fxmax.fx.torch_private import OpOverload, schema_of
 from fxmax.verification.tolerances.aten import ABSOLUTE, POINTWISE, SPECIAL, Bound
 from fxmax.verification.tolerances.custom_ops import FUSED
+from fxmax.verification.tolerances.steps import JUMPS, is_level, jumped
 
 aten = torch.ops.aten
 
@@ -40,7 +41,7 @@ def tolerance(
     """
     zero = torch.zeros((), dtype=torch.float64)
     packet = target.overloadpacket
-    if not result.is_floating_point() or packet in MOVES or target.is_view:
+    if not result.is_floating_point() or packet in MOVES or target.is_view or is_level(target, bound):
         return zero
     if packet in LINEAR:
         grown = math.sqrt(LINEAR[packet](bound, result)) + 4
@@ -162,6 +163,8 @@ def _pointwise(target: OpOverload, bound: Bound, result: torch.Tensor) -> torch.
     for name, value in arguments.items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             moved = target(**{**arguments, name: value * (1 + STEP)})
+            if target.overloadpacket in JUMPS:
+                moved = torch.where(jumped(target, bound, moved, result), result, moved)
             total = total + torch.nan_to_num((moved - result).abs().double() / STEP)
     total = POINTWISE * total
     if target.overloadpacket in APPROXIMATED:
