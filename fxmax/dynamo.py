@@ -116,17 +116,15 @@ class _Program:
 
     def __init__(self, compiled: Any, graph: _Rebuilt) -> None:
         self.compiled, self._kept = compiled, graph.kept
-        self._bound = {f: (i, Seen(t)) for f, (i, t) in graph.weights.items()}
+        self._weights = {fqn: i for fqn, (i, _) in graph.weights.items()}  # their positions in a call
+        self._seen = Seen([tensor for _, tensor in graph.weights.values()])
 
     def __call__(self, *args: Any) -> Any:
-        if not all(seen.still(args[i]) for i, seen in self._bound.values()):
-            self._bind(args)
+        weights = [args[i] for i in self._weights.values()]
+        if not self._seen.still(weights):
+            self.compiled.load_state_dict(dict(zip(self._weights, weights, strict=True)), strict=False)
+            self._seen = Seen(weights)
         return refusing_backward(self.compiled(*[args[i] for i in self._kept]), args)
-
-    def _bind(self, args: Sequence[Any]) -> None:
-        now = {fqn: args[i] for fqn, (i, _) in self._bound.items()}
-        self.compiled.load_state_dict(now, strict=False)
-        self._bound = {f: (i, Seen(now[f])) for f, (i, _) in self._bound.items()}
 
 
 def _is_number(node: torch.fx.Node) -> bool:

@@ -1,8 +1,10 @@
-"""Whether a tensor holds what it held when it was last looked at, at the price of two microseconds."""
+"""Whether tensors hold what they held when they were last looked at, at the price of a microsecond each."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from operator import is_
 
 import numpy as np
 import torch
@@ -11,34 +13,34 @@ ALONG, ALONE = 4, 64  # elements that are looked at along each axis, and of a te
 
 
 class Seen:
-    """A tensor, and what of it would change if it were written.
+    """Tensors, and what of them would change if they were written.
 
-    That is its version, which torch counts up at each write; its memory and layout, for `w.data = other`;
-    and on the CPU a sample of its content, since a write through `w.data`, or to a tensor made in inference
-    mode, counts no version up. Such a write to elements that are not in the sample goes unseen.
+    That is their versions, which torch counts up at each write; their memory and layout, for
+    `w.data = other`; and on the CPU a sample of their content, since a write through `w.data`, or to a
+    tensor made in inference mode, counts no version up. Such a write to elements that are not in the
+    sample goes unseen. They are looked at together, a list for each property: a call of a Python
+    function for each tensor costs more than the look.
     """
 
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self.tensor = tensor
-        self._version, self._memory, self._sample = _version(tensor), _memory(tensor), _sample(tensor)
-        self._content = b"" if self._sample is None else self._sample.tobytes()
+    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
+        self.tensors = list(tensors)
+        self._counted = [t for t in self.tensors if not t.is_inference()]
+        self._samples = [s for t in self.tensors if (s := _sample(t)) is not None]
+        self._state = self._now()
 
-    def still(self, tensor: torch.Tensor) -> bool:
-        """Whether `tensor` is the one that was seen, and holds what it held."""
+    def still(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Whether `tensors` are those that were seen, and hold what they held."""
+        return all(map(is_, tensors, self.tensors)) and self._now() == self._state
+
+    def _now(self) -> tuple[list[object], ...]:
+        tensors = self.tensors
         return (
-            tensor is self.tensor
-            and _version(tensor) == self._version
-            and _memory(tensor) == self._memory
-            and (self._sample is None or self._sample.tobytes() == self._content)
+            [t._version for t in self._counted],
+            [t.data_ptr() for t in tensors],
+            [t.shape for t in tensors],
+            [t.stride() for t in tensors],
+            [s.tobytes() for s in self._samples],
         )
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
-
-
-def _memory(tensor: torch.Tensor) -> tuple[object, ...]:
-    return tensor.data_ptr(), tensor.shape, tensor.stride()
 
 
 def _sample(tensor: torch.Tensor) -> np.ndarray | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import islice
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from max.driver import Buffer
@@ -19,36 +21,41 @@ from max.dtype import DType
 from fxmax.errors import OverlapError
 from fxmax.runtime.signature import TensorSpec
 
+WORK: Any = 10**6  # of numpy's stubs it is -1 or 0
+"""Steps that may be spent on whether two arrays with gaps share memory; past it they are taken to."""
 
-@dataclass(frozen=True)
-class Memory:
-    """Where the elements of an array are."""
 
+class Layout(NamedTuple):
+    """Which bytes an array uses, counted from its first element."""
+
+    low: int  # the first one
+    high: int  # behind the last one
+    is_solid: bool  # whether each between them is used
+    is_spread: bool  # whether an element stands for several, as `expand` makes it
+
+
+@lru_cache(maxsize=4096)
+def _layout(shape: tuple[int, ...], strides: tuple[int, ...], width: int) -> Layout | None:
+    """Strides in bytes; None of an array without elements."""
+    if 0 in shape:
+        return None
+    steps = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
+    low, high = sum(s for s in steps if s < 0), sum(s for s in steps if s > 0) + width
+    is_spread = any(n > 1 and s == 0 for n, s in zip(shape, strides, strict=True))
+    return Layout(low, high, high - low == math.prod(shape) * width, is_spread)
+
+
+class Memory(NamedTuple):
+    """Where the elements of an array are: the bytes from `low` to before `high`, or some of them."""
+
+    low: int
+    high: int
+    is_solid: bool  # whether all of them
+    is_spread: bool  # whether an element stands for several
     address: int  # of the first element
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # in bytes
     width: int  # of an element, in bytes
-
-    @property
-    def low(self) -> int:
-        """The first byte that is used."""
-        return self.address + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True) if s < 0)
-
-    @property
-    def high(self) -> int:
-        """Behind the last byte that is used."""
-        beyond = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True) if s > 0)
-        return self.address + beyond + self.width
-
-    @property
-    def is_solid(self) -> bool:
-        """Whether every byte from `low` to `high` is used."""
-        return self.high - self.low == math.prod(self.shape) * self.width
-
-    @property
-    def is_spread(self) -> bool:
-        """Whether an element stands for several, as `expand` makes it."""
-        return any(n > 1 and s == 0 for n, s in zip(self.shape, self.strides, strict=True))
 
     def overlaps(self, other: Memory) -> bool:
         """Whether a byte is used by both."""
@@ -56,7 +63,10 @@ class Memory:
             return False
         if self.is_solid and other.is_solid:
             return True
-        return np.shares_memory(np.asarray(_View(self)), np.asarray(_View(other)))
+        try:
+            return np.shares_memory(np.asarray(_View(self)), np.asarray(_View(other)), max_work=WORK)
+        except np.exceptions.TooHardError:
+            return True
 
 
 class _View:
@@ -76,19 +86,25 @@ def memory_of(value: Any) -> Memory | None:
     """Where an array is; None for one without elements, or of which that can't be told."""
     if hasattr(value, "data_ptr"):  # torch's
         address, width = value.data_ptr(), value.element_size()
-        strides = tuple(s * width for s in value.stride())
+        shape, strides = value.shape, value.stride()
+        if width > 1:
+            strides = tuple([s * width for s in strides])
     elif isinstance(value, np.ndarray):
-        address, width, strides = value.__array_interface__["data"][0], value.itemsize, value.strides
+        address, width = value.__array_interface__["data"][0], value.itemsize
+        shape, strides = value.shape, value.strides
     else:
         buffer = value if isinstance(value, Buffer) else Buffer.from_dlpack(value)
         if not buffer.is_host:
             return None
-        width = buffer.element_size
-        strides = tuple(s * width for s in buffer.strides)
+        width, shape = buffer.element_size, tuple(buffer.shape)
+        strides = tuple([s * width for s in buffer.strides])
         plain = buffer.view(DType.uint16, buffer.shape) if buffer.dtype == DType.bfloat16 else buffer
         address = plain.to_numpy().__array_interface__["data"][0]
-    shape = tuple(value.shape)
-    return Memory(address, shape, strides, width) if address and 0 not in shape else None
+    used = _layout(shape, strides, width)
+    if not address or used is None:
+        return None
+    low, high, is_solid, is_spread = used
+    return Memory(address + low, address + high, is_solid, is_spread, address, shape, strides, width)
 
 
 class Held:
@@ -125,23 +141,28 @@ def refuse_overlap(
     Raises:
         OverlapError: two arrays, one of which is written, share memory.
     """
-    found = [(spec, at) for spec, value in zip(specs, values, strict=True) if (at := memory_of(value))]
-    found.sort(key=lambda item: item[1].low)
-    for i, (spec, at) in enumerate(found):
+    found = [(at, spec) for spec, value in zip(specs, values, strict=True) if (at := memory_of(value))]
+    found.sort(key=_where)
+    for i, (at, spec) in enumerate(found):
         if spec.mutated and at.is_spread:
             raise OverlapError(
                 f"{spec.name} is written, and has one place for several elements: give a copy of it"
             )
-        for other, there in found[i + 1 :]:
-            if there.low >= at.high:
+        high = at.high
+        for there, other in islice(found, i + 1, None):
+            if there.low >= high:
                 break
             if (spec.mutated or other.mutated) and at.overlaps(there):
                 written, read = (spec, other) if spec.mutated else (other, spec)
                 raise _error(f"{written.name} is written, and shares memory with {read.name}")
-        if name := next(filter(None, (held.touched_by(at) for held in states)), None):
-            raise _error(f"{spec.name} shares memory with {name}, which the module writes")
+        for held in states:
+            if name := held.touched_by(at):
+                raise _error(f"{spec.name} shares memory with {name}, which the module writes")
         if spec.mutated and (name := weights.touched_by(at)):
             raise _error(f"{spec.name} is written, and shares memory with the module's {name}")
+
+
+_where = itemgetter(0)  # by the first byte
 
 
 def _error(what: str) -> OverlapError:

@@ -34,20 +34,31 @@ KINDS = {
 @torch.no_grad()
 def test_a_write_is_seen(kind: str, how: str) -> None:
     tensor, other = KINDS[kind](), KINDS[kind]()
-    seen = Seen(tensor)
-    assert seen.still(tensor)
-    assert not seen.still(other)
+    seen = Seen([tensor])
+    assert seen.still([tensor])
+    assert not seen.still([other])
     WRITES[how](tensor)
-    assert not seen.still(tensor)
-    assert Seen(tensor).still(tensor)
+    assert not seen.still([tensor])
+    assert Seen([tensor]).still([tensor])
 
 
 def test_of_inference_mode_empty_and_without_axes() -> None:
     with torch.inference_mode():
         tensor = torch.zeros(3)
-        seen = Seen(tensor)
-        assert seen.still(tensor)
+        seen = Seen([tensor])
+        assert seen.still([tensor])
         tensor.add_(1)
-        assert not seen.still(tensor)
+        assert not seen.still([tensor])
     for still in (torch.zeros(0, 3), torch.tensor(3.0), torch.randn(2, device="meta")):
-        assert Seen(still).still(still)
+        assert Seen([still]).still([still])
+
+
+@torch.no_grad()
+def test_a_write_to_one_of_many_is_seen() -> None:
+    tensors = [torch.randn(3, 4) for _ in range(5)]
+    seen = Seen(tensors)
+    assert seen.still(tensors)
+    assert not seen.still([*tensors[:2], tensors[2].clone(), *tensors[3:]])
+    tensors[3].data.mul_(2)
+    assert not seen.still(tensors)
+    assert Seen([]).still([])
