@@ -21,6 +21,7 @@ from fxmax.runtime.arrays import as_buffer, as_numpy, on_host
 from fxmax.runtime.dtypes import graph_dtype
 from fxmax.runtime.executable import Executable
 
+NOTHING: Mapping[str, str] = {}
 SAMPLE, WHOLE = 4096, 2**20
 """Elements that are kept of a tensor, and of an input of integers or bools, which may count one another."""
 ALLOWED = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 5e-2}
@@ -38,11 +39,15 @@ MARK = 1e30
 
 @dataclass(frozen=True, eq=False)
 class GoldenCall:
-    """Shapes of the graph's tensor inputs; samples of them, and of what the call leaves, by name."""
+    """Shapes of the graph's tensor inputs; samples of them, and of what the call leaves, by name.
+
+    `dtype` is the coarsest float that the graph computes in, which a result may not show; "" of one without.
+    """
 
     shapes: tuple[tuple[int, ...], ...]
     inputs: list[np.ndarray]
     results: dict[str, np.ndarray]
+    dtype: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,21 +65,29 @@ class Agreement:
     fault: str = ""
 
 
-def record(graph: Executable, inputs: Sequence[Buffer]) -> GoldenCall:
-    """Call the graph on samples of `inputs`, which are of its tensors' dtypes; its state stays as it is."""
+def record(graph: Executable, inputs: Sequence[Buffer], dtype: str = "") -> GoldenCall:
+    """Call the graph on samples of `inputs`, which are of its tensors' dtypes; its state stays as it is.
+
+    Args:
+        dtype: the coarsest float that the graph computes in.
+
+    Raises:
+        ArtifactError: MAX fails at it.
+    """
     shapes = tuple(tuple(int(n) for n in buffer.shape) for buffer in inputs)
     dtypes = _dtypes(graph)
     samples = [_sample_of_input(as_numpy(on_host(b), d), d) for b, d in zip(inputs, dtypes, strict=True)]
     results = {name: sample for name, (sample, _) in _results(graph, shapes, samples).items()}
-    return GoldenCall(shapes, samples, results)
+    return GoldenCall(shapes, samples, results, dtype)
 
 
 def compare(name: str, graph: Executable, golden: GoldenCall) -> Iterator[Agreement]:
-    """Make the call here."""
+    """Make the call here. Raises ArtifactError where MAX fails at it."""
     now = _results(graph, golden.shapes, golden.inputs)
     for result, known in golden.results.items():
         if result in now:
-            yield _compared(name, result, *now[result], known)
+            sample, dtype = now[result]
+            yield _compared(name, result, sample, max(dtype, golden.dtype, key=_allowed), known)
         else:
             yield Agreement(name, result, math.inf, 0.0, "the graph here has no such result")
 
@@ -88,8 +101,13 @@ def write(file: Path, calls: Mapping[str, GoldenCall]) -> None:
     write_tensors(file, tensors)
 
 
-def read(file: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> dict[str, GoldenCall]:
+def read(
+    file: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]], dtypes: Mapping[str, str] = NOTHING
+) -> dict[str, GoldenCall]:
     """The calls of the graphs in `shapes`.
+
+    Args:
+        dtypes: the coarsest float that each computes in, where it is known.
 
     Raises:
         ArtifactError: the file is not readable, or lacks an input.
@@ -101,7 +119,7 @@ def read(file: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> dict[
         needed = [f"input {i}" for i in range(len(of_inputs))]
         if lost := [name for name in needed if name not in mine]:
             raise ArtifactError(f"{file} lacks {graph}'s {', '.join(lost)}: save the artifact again")
-        calls[graph] = GoldenCall(of_inputs, [mine.pop(name) for name in needed], mine)
+        calls[graph] = GoldenCall(of_inputs, [mine.pop(name) for name in needed], mine, dtypes.get(graph, ""))
     return calls
 
 
@@ -117,7 +135,10 @@ def _results(
         as_buffer(np.resize(sample, shape), dtype).to(device)
         for sample, shape, dtype in zip(samples, shapes, _dtypes(graph), strict=True)
     ]
-    results, states = graph.apart(given)
+    try:
+        results, states = graph.apart(given)
+    except Exception as error:
+        raise ArtifactError(f"MAX can't run the graph on the inputs of its golden call: {error}") from error
     left = {f"result {i}": buffer for i, buffer in enumerate(results)}
     left |= {
         f"written {spec.name}": b
@@ -129,6 +150,10 @@ def _results(
         name.replace("/", "."): (_sample(as_numpy(on_host(buffer))), buffer.dtype.name)
         for name, buffer in left.items()
     }
+
+
+def _allowed(dtype: str) -> float:
+    return ALLOWED.get(dtype, 0.0)
 
 
 def _dtypes(graph: Executable) -> list[DType]:
@@ -152,6 +177,9 @@ def _source(name: str, array: np.ndarray) -> TensorSource:
 
 
 # -- comparison -------------------------------------------------------------------------------------------
+#
+# `fxmax.verification.comparison` judges results too, NaN and infinities among them: torch tensors against
+# torch's, by what rounding was sampled to do in the graph. Here there is neither a graph to sample nor torch.
 
 
 def _compared(graph: str, result: str, now: np.ndarray, dtype: str, known: np.ndarray) -> Agreement:

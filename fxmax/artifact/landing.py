@@ -21,39 +21,42 @@ from fxmax.support.files import write_whole
 
 
 def agreements(folder: Path, manifest: Manifest, graphs: Mapping[str, Executable]) -> list[Agreement]:
-    """Make the golden calls of an artifact's graphs; [] for one that was saved without any.
+    """Make the golden calls of these graphs of an artifact; [] for those that were saved without any.
 
     Raises:
-        ArtifactError: the calls can't be read.
+        ArtifactError: the calls can't be read, or MAX fails at one.
     """
-    shapes = {name: entry.golden for name, entry in manifest.graphs.items() if entry.golden is not None}
+    entries = {name: manifest.graphs[name] for name in graphs}
+    shapes = {name: entry.golden for name, entry in entries.items() if entry.golden is not None}
     if not shapes:
         return []
-    calls = golden.read(folder / GOLDEN, shapes)
+    calls = golden.read(folder / GOLDEN, shapes, {name: entry.coarsest for name, entry in entries.items()})
     return [found for name, call in calls.items() for found in golden.compare(name, graphs[name], call)]
 
 
 def prove(folder: Path, manifest: Manifest, graphs: Mapping[str, Executable], how: str) -> None:
-    """Make the calls, unless this machine did so before with the same artifact, or FXMAX_CHECK=0 forbids it.
+    """Make the calls of `graphs`, but those that this machine made before with the same artifact.
+
+    With FXMAX_CHECK=0 in the environment none is made.
 
     Args:
         how: what ran them, which is told apart from other ways (`compiled here`, …).
 
     Raises:
-        ArtifactError: a result is another one.
+        ArtifactError: a result is another one, or MAX fails at a call.
     """
     if os.environ.get("FXMAX_CHECK") == "0":
         return
-    record = _record(folder, graphs, how) if cache.enabled() else None
-    if record is not None and record.exists():
-        return
-    found = agreements(folder, manifest, graphs)
+    records = {name: _record(folder, name, graph, how) for name, graph in graphs.items()}
+    todo = {name: graph for name, graph in graphs.items() if not (cache.enabled() and records[name].exists())}
+    found = agreements(folder, manifest, todo)
     if wrong := [one for one in found if one.fault]:
         raise ArtifactError(refusal(folder, manifest, wrong))
-    if record is not None and found:
+    for name in todo if cache.enabled() else ():
+        mine = [asdict(one) for one in found if one.graph == name]
         try:
-            record.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(record, json.dumps([asdict(one) for one in found]))
+            records[name].parent.mkdir(parents=True, exist_ok=True)
+            write_whole(records[name], json.dumps(mine))
         except OSError:
             return  # the calls are made again next time
 
@@ -71,9 +74,8 @@ def refusal(folder: Path, manifest: Manifest, wrong: list[Agreement]) -> str:
     return "\n".join(lines)
 
 
-def _record(folder: Path, graphs: Mapping[str, Executable], how: str) -> Path:
-    """Where it is noted that the calls were made here."""
-    device = next(iter(graphs.values())).device
-    here = json.dumps([version("max"), asdict(target_of(device)), how])
+def _record(folder: Path, name: str, graph: Executable, how: str) -> Path:
+    """Where it is noted that a graph's call was made here."""
+    here = json.dumps([version("max"), asdict(target_of(graph.device)), how, name])
     key = sha256((folder / CHECKSUMS).read_text() + here)
     return cache.landed_folder() / f"{key[:32]}.json"

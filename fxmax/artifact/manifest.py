@@ -55,6 +55,7 @@ class GraphEntry:
     states: tuple[str, ...] = ()  # tensor names, in the order of `signature.states`
     weights: tuple[str, ...] = ()  # names of the weights that it uses
     golden: tuple[tuple[int, ...], ...] | None = None  # shapes of its golden call's inputs
+    coarsest: str = ""  # the float of the largest rounding that it computes in, for its golden call
 
 
 @dataclass(frozen=True)

@@ -95,12 +95,13 @@ def load(
             machine, on inputs that it brings.
         WeightError: the checkpoint does not fit.
     """
-    loaded = load_all(path, checkpoint=checkpoint, recompile=recompile)
-    if graph is None and len(loaded) > 1:
-        raise ArtifactError(f"{path} has {len(loaded)} graphs ({', '.join(loaded)}): say which, graph=...")
-    if graph is not None and graph not in loaded:
-        raise ArtifactError(f"{path} has no graph {graph!r}; it has {', '.join(loaded)}")
-    return loaded[graph] if graph is not None else next(iter(loaded.values()))
+    folder = Path(path)
+    names = list(read_manifest(folder).graphs)
+    if graph is None and len(names) > 1:
+        raise ArtifactError(f"{path} has {len(names)} graphs ({', '.join(names)}): say which, graph=...")
+    if graph is not None and graph not in names:
+        raise ArtifactError(f"{path} has no graph {graph!r}; it has {', '.join(names)}")
+    return _proven(folder, [graph or names[0]], checkpoint, recompile)[graph or names[0]]
 
 
 def load_all(
@@ -110,11 +111,18 @@ def load_all(
     recompile: bool = False,
 ) -> dict[str, Loaded]:
     """Every graph of an artifact by name; they share the program and its weights. As `load`."""
-    folder = Path(path)
+    return _proven(Path(path), None, checkpoint, recompile)
+
+
+def _proven(
+    folder: Path, names: list[str] | None, checkpoint: str | Path | Mapping[str, Any] | None, recompile: bool
+) -> dict[str, Loaded]:
+    """The graphs of these names (None: all), proven."""
     manifest, loaded = _started(folder, checkpoint, recompile)
+    wanted = loaded if names is None else {name: loaded[name] for name in names}
     if checkpoint is None:  # of other weights no results are known
-        landing.prove(folder, manifest, loaded, "compiled here" if recompile else "as saved")
-    return loaded
+        landing.prove(folder, manifest, wanted, "compiled here" if recompile else "as saved")
+    return wanted
 
 
 def check(path: str | Path, *, recompile: bool = False) -> list[Agreement]:

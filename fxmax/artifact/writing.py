@@ -49,8 +49,8 @@ def save(
     """Write the snapshots of one program's graphs as an artifact: see `fxmax.save`.
 
     Raises:
-        ArtifactError: the graphs were not compiled together, the checkpoint holds other values,
-            or the folder can't be written.
+        ArtifactError: the graphs were not compiled together, the checkpoint holds other values, MAX
+            fails on a graph's example inputs, or the folder can't be written.
     """
     path = Path(path)
     check_place(path)
@@ -69,7 +69,7 @@ def save(
         # Of a graph whose weights come later, results are not known.
         if weights and (call := graph.golden()) is not None:
             calls[name] = call
-            entries[name] = replace(entries[name], golden=call.shapes)
+            entries[name] = replace(entries[name], golden=call.shapes, coarsest=call.dtype)
     reference = _reference(Path(checkpoint), path, held, tensors) if checkpoint is not None else None
     if not weights:
         for entry in held.values():

@@ -16,6 +16,7 @@ from fxmax.compiled.binding import bind, fresh_states
 from fxmax.compiled.snapshot import snapshot_of
 from fxmax.compiled.structure import arguments_of
 from fxmax.compiled.torch_arrays import TorchArrays
+from fxmax.core.types import coarsest
 from fxmax.core.weights import Weights
 from fxmax.frontend.example_data import call_arguments, with_data
 from fxmax.fx.torch_private import pytree
@@ -83,7 +84,12 @@ class Compiled(Executable):
             return None
         args, kwargs = call_arguments(self.lowered.captured, with_data(pytree.tree_leaves(examples)))
         values = self.inputs(*args, **kwargs)
-        return golden.record(self, [inlet(value) for inlet, value in zip(self._inlets, values, strict=True)])
+        computed_in = coarsest(self.lowered.captured.dtypes(), self.device)
+        return golden.record(
+            self,
+            [inlet(value) for inlet, value in zip(self._inlets, values, strict=True)],
+            str(computed_in).removeprefix("torch.") if computed_in else "",
+        )
 
     def save(
         self,
@@ -121,8 +127,8 @@ def save(
         The path.
 
     Raises:
-        ArtifactError: the graphs were not compiled together, the checkpoint holds other values,
-            or the folder can't be written.
+        ArtifactError: the graphs were not compiled together, the checkpoint holds other values, MAX
+            fails on a graph's example inputs, or the folder can't be written.
     """
     snapshots = {name: compiled.snapshot() for name, compiled in graphs.items()}
     return writing.save(path, snapshots, checkpoint=checkpoint, weights=weights, metadata=metadata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import sympy
 import torch
@@ -42,6 +42,13 @@ def compute_dtype(dtype: torch.dtype, device: DeviceRef) -> DType:
     if dtype not in TO_MAX:
         raise Declined(f"MAX has no tensors of {dtype}")
     return dtypes.graph_dtype(TO_MAX[dtype].name, device.is_cpu())
+
+
+def coarsest(dtypes: Iterable[torch.dtype], device: DeviceRef) -> torch.dtype | None:
+    """Of the floats that stand for `dtypes` on `device` the one that rounds most; None without floats."""
+    known = [dtype for dtype in dtypes if dtype.is_floating_point and dtype in TO_MAX]
+    floats = [TO_TORCH[compute_dtype(dtype, device)] for dtype in known]
+    return max(floats, key=lambda dtype: torch.finfo(dtype).eps, default=None)
 
 
 class Symbols:

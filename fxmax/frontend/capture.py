@@ -47,6 +47,11 @@ class Captured:
                 return str(n.name)
         return None
 
+    def dtypes(self) -> set[torch.dtype]:
+        """Those of all tensors, weights and results on the way among them."""
+        values = [n.meta.get("val") for n in self.program.graph.nodes]
+        return {value.dtype for value in values if isinstance(value, torch.Tensor)}
+
 
 @uncollected()
 def capture(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from fxmax.compiled import Compiled, compile_lowered
-from fxmax.core.types import TO_TORCH, compute_dtype
+from fxmax.core.types import coarsest
 from fxmax.core.weights import Weights
 from fxmax.errors import FxmaxError, LoweringError
 from fxmax.frontend.capture import Captured
@@ -206,13 +206,8 @@ class Verifier:
 
     def _roundoff(self, dtype: torch.dtype) -> float:
         """Of MAX's widest float here, plus the reference's own."""
-        floats = [
-            TO_TORCH[compute_dtype(n.meta["val"].dtype, self.device)]
-            for n in self.captured.program.graph.nodes
-            if isinstance(n.meta.get("val"), torch.Tensor) and n.meta["val"].dtype.is_floating_point
-        ]
-        ours = max((torch.finfo(t).eps for t in floats), default=torch.finfo(torch.float32).eps)
-        return (ours + torch.finfo(dtype).eps) / 2
+        ours = coarsest(self.captured.dtypes(), self.device) or torch.float32
+        return (torch.finfo(ours).eps + torch.finfo(dtype).eps) / 2
 
 
 def _copy(x: Any) -> Any:

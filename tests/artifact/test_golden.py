@@ -154,3 +154,22 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(fxmax.ArtifactError, match="lacks net's input 1: save the artifact again"):
         golden.read(tmp_path / "g", {"net": (X.shape, X.shape)})
     assert faults(call, lambda a: a[:1], ["float32"]) == ["the graph here has no such result"]
+
+
+@pytest.mark.parametrize(("dtype", "wrong"), [("", True), ("float64", True), ("bfloat16", False)])
+def test_a_result_may_be_off_by_what_its_graph_computes_in(dtype: str, wrong: bool) -> None:
+    """A graph in bfloat16 may end in float32."""
+    made = graph(lambda a: [a[0] * 2], ["float32"])
+    call = golden.record(made, [Buffer.from_numpy(X)], dtype)
+    assert bool(faults(call, lambda a: [a[0] * 2.02], ["float32"])) is wrong
+    assert faults(call, lambda a: [a[0] * 2.5], ["float32"])
+
+
+def test_what_max_fails_at_is_said() -> None:
+    def fails(a: list[np.ndarray]) -> list[np.ndarray]:
+        raise ValueError("no such kernel")
+
+    with pytest.raises(fxmax.ArtifactError, match="inputs of its golden call: no such kernel"):
+        recorded(fails, X)
+    with pytest.raises(fxmax.ArtifactError, match="no such kernel"):
+        faults(recorded(lambda a: a, X), fails, ["float32"])
