@@ -98,7 +98,7 @@ def lower(
     passes: Sequence[str] | None = None,
     dtype: str | None = None,
     unsupported: Unsupported = "error",
-    check: CheckMode = False,
+    check: CheckMode = True,
     quiet: bool = False,
 ) -> Compiled | Lowered | Partitioned:
     """Lower a torch module to MAX and compile it.
@@ -123,9 +123,9 @@ def lower(
             `torch` runs them in torch, between parts on MAX, and the report says which and why.
         check: whether what MAX computes is compared with eager torch on the example inputs, on other
             sizes where sizes vary, and on permuted data, before the result is handed over
-            (`fxmax.prove` says how; a graph that passed on this machine is not run again). `warn`
-            warns of a difference, False compares nothing, unless the environment has FXMAX_CHECK=1
-            or FXMAX_CHECK=warn.
+            (`fxmax.prove` says how; a graph that passed on this machine is not run again, and the
+            report says what was compared, or why not). `warn` warns of a difference, False compares
+            nothing. FXMAX_CHECK=warn or 0 in the environment does so for all.
         quiet: show no progress on stderr.
 
     Returns:
@@ -247,8 +247,10 @@ def capture_job(job: Job, options: Options) -> Captured:
 
 
 def _prove(compiled: Mapping[str, Compiled], options: Options, progress: Progress) -> None:
-    """Compare with torch what was asked to be; each report says what was compared."""
+    """Compare with torch, unless it is not to be; each report says what was compared, or why not."""
     if not options.check:
+        for one in compiled.values():
+            one.report.unchecked = "check=False, or FXMAX_CHECK=0 in the environment"
         return
     with progress.stage("check", CHECKING):
         for one in compiled.values():

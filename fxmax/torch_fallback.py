@@ -13,6 +13,7 @@ from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
 from torch.fx.passes.operator_support import OperatorSupportBase
 
 from fxmax.compiled import Compiled
+from fxmax.frontend.example_data import each_tensor, with_data
 from fxmax.fx.size_inputs import dynamic_dims, read_sizes_from_tensors
 from fxmax.fx.torch_private import OpOverload, pytree, schema_of
 from fxmax.report import Report
@@ -114,7 +115,8 @@ def recorded_inputs(
         for call in calls
     ]
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, example)
+    leaves, spec = pytree.tree_flatten(example)
+    args, kwargs = pytree.tree_unflatten(each_tensor(with_data(leaves), torch.clone), spec)
     try:
         with torch.no_grad():
             module(*args, **kwargs)

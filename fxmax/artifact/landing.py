@@ -68,7 +68,7 @@ def refusal(folder: Path, manifest: Manifest, wrong: list[Agreement]) -> str:
     made = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
     lines.append(
         f"It was saved with {made} for {manifest.target.device}. recompile=True compiles its graph here; if "
-        "that differs too, lower the module on this machine with check=True, which says where it goes wrong. "
+        "that differs too, lower the module on this machine: `fxmax.lower` says where it goes wrong. "
         "FXMAX_CHECK=0 in the environment takes it as it is."
     )
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from fxmax.runtime import device as devices
 Unsupported = Literal["error", "torch"]
 UNSUPPORTED: tuple[Unsupported, ...] = ("error", "torch")
 CheckMode = bool | Literal["warn"]
+STRICTNESS: tuple[CheckMode, ...] = (False, "warn", True)
 CHECK_MODES: dict[str, CheckMode] = {"1": True, "0": False, "warn": "warn"}
 
 
@@ -78,7 +79,7 @@ class Options:
         dtype: str | None = None,
         strict: bool = True,
         unsupported: Unsupported = "error",
-        check: CheckMode = False,
+        check: CheckMode = True,
         quiet: bool = False,
     ) -> Options:
         """The options for what a user wrote; `fxmax.lower` explains each.
@@ -113,13 +114,13 @@ class Options:
 
 
 def _check_mode(check: CheckMode) -> CheckMode:
-    """`check`; where it is False, what the environment's FXMAX_CHECK says."""
+    """`check`, as far as the environment's FXMAX_CHECK allows it: with 0 nothing, with warn no error."""
     if not isinstance(check, bool) and check != "warn":
         raise OptionError(f"check={check!r}: it is True, 'warn' or False")
-    said = os.environ.get("FXMAX_CHECK", "0")
+    said = os.environ.get("FXMAX_CHECK", "1")
     if said not in CHECK_MODES:
         raise OptionError(f"FXMAX_CHECK={said!r} in the environment: it is 1, warn or 0")
-    return check or CHECK_MODES[said]
+    return min(check, CHECK_MODES[said], key=STRICTNESS.index)
 
 
 def known(entry: str, keywords: type[Mapping[str, Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:

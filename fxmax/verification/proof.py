@@ -51,7 +51,8 @@ def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, loc
         locate: whether to look for the first node that went wrong, which takes two more compiles.
 
     Returns:
-        Whether all that was compared agrees; False only with `warn`.
+        Whether all that was compared agrees; False only with `warn`. Where nothing can be compared
+        (no example inputs, random numbers, what torch can't run), `report.unchecked` says why.
 
     Raises:
         MismatchError: a result differs by more than rounding explains.
@@ -61,6 +62,9 @@ def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, loc
     examples = captured.program.example_inputs
     if examples is None:
         report.unchecked = "the program came without example inputs"
+        return True
+    if drawing := next((n for n in captured.program.graph.nodes if _draws(n)), None):
+        report.unchecked = f"{drawing.target} ({drawing.name}) draws random numbers"
         return True
     given = pytree.tree_leaves(examples)
     leaves = with_data(given)
@@ -88,6 +92,12 @@ def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, loc
     compiled.reset()
     report.seconds["check"] = time.perf_counter() - start
     return not any(check.differs for check in report.checks)
+
+
+def _draws(n: torch.fx.Node) -> bool:
+    """Whether two runs of it differ."""
+    drops = n.target is not torch.ops.aten.native_dropout.default or n.args[-1] is not False
+    return torch.Tag.nondeterministic_seeded in getattr(n.target, "tags", ()) and drops
 
 
 def _wanted(compiled: Compiled, trial: Trial) -> Outcome:

@@ -67,7 +67,7 @@ def test_programs_on_sizes_that_vary() -> None:
     sizes = ({0: b, 1: n, 2: k}, {0: n, 1: k}, {0: n}, {0: k}, {0: b, 1: k}, {0: b, 1: n})
     jobs = {s: fxmax.Job(p, broadcasts.inputs(3, 4, 5), None, sizes) for s, p in programs.items()}
     wrong = []
-    for seed, compiled in fxmax.lower_many(jobs, device="cpu", quiet=True).items():
+    for seed, compiled in fxmax.lower_many(jobs, device="cpu", check=False, quiet=True).items():
         for given in ((2, 3, 4), (3, 4, 5), (6, 2, 6)):
             values = broadcasts.inputs(*given)
             try:
