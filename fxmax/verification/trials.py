@@ -78,19 +78,23 @@ def _is_data(value: Any) -> bool:
 
 
 def other_sizes(captured: Captured, leaves: Sequence[Any]) -> list[dict[sympy.Symbol, int]]:
-    """Values for the sizes that vary: the least that is allowed, and one unlike it and the example's."""
+    """Values for the sizes that vary: the least that is allowed, and one unlike it and the example's.
+
+    Where nothing at all is allowed, which many a program refuses when it runs, also 1.
+    """
     program = captured.program
     now = example_sizes(program, leaves)
     if not now:
         return []
-    least, other = dict[sympy.Symbol, int](), dict[sympy.Symbol, int]()
+    least, one, other = (dict[sympy.Symbol, int]() for _ in range(3))
     for i, (symbol, example) in enumerate(now.items()):
         low, high = _range(program, symbol)
-        least[symbol] = low
+        least[symbol], one[symbol] = low, max(low, 1)
         wanted = [example // 2 + 1 + i, example + 1 + i, example - 1 - i, example + 2 + i]
         fit = [n for n in wanted if low < n <= high and n != example]
         other[symbol] = fit[0] if fit else int(min(high, example))
-    return [sizes for sizes in (least, other) if sizes != now]
+    found = [sizes for sizes in (least, one, other) if sizes != now]
+    return [sizes for i, sizes in enumerate(found) if sizes not in found[:i]]
 
 
 def example_sizes(program: ExportedProgram, leaves: Sequence[Any]) -> dict[sympy.Symbol, int]:
