@@ -55,7 +55,7 @@ def backend(
 
 
 @dataclass
-class _Rebuilt:
+class Rebuilt:
     """A Dynamo graph with its weights inside: `kept` are the positions that are still inputs."""
 
     module: torch.fx.GraphModule
@@ -103,10 +103,7 @@ class _Call:
 
     def _add(self, key: tuple[float, ...], examples: Sequence[Any]) -> None:
         with tracing(None), torch.no_grad():  # export traces anew, outside of Dynamo's own tracing
-            graph = _as_module(self.original, examples)
-            if mutated := _mutated(graph, self.options):
-                # A buffer that the graph writes must stay the user's own tensor: it becomes an input.
-                graph = _as_module(self.original, examples, as_inputs=mutated)
+            graph = rebuilt(self.original, examples, self.options)
             compiled = lower_job(graph.job, self.options)
         self.programs[key] = _Program(compiled, graph)
 
@@ -114,7 +111,7 @@ class _Call:
 class _Program:
     """Passes the inputs on, and binds weights again that have changed."""
 
-    def __init__(self, compiled: Any, graph: _Rebuilt) -> None:
+    def __init__(self, compiled: Any, graph: Rebuilt) -> None:
         self.compiled, self._kept = compiled, graph.kept
         self._weights = {fqn: i for fqn, (i, _) in graph.weights.items()}  # their positions in a call
         self._seen = Seen([tensor for _, tensor in graph.weights.values()])
@@ -134,13 +131,22 @@ def _is_number(node: torch.fx.Node) -> bool:
     return argument is not None and argument.pass_arg_as_tensor and reads
 
 
+def rebuilt(original: torch.fx.GraphModule, examples: Sequence[Any], options: Options) -> Rebuilt:
+    """Dynamo's graph as a module that has its weights inside."""
+    graph = _as_module(original, examples)
+    if mutated := _mutated(graph, options):
+        # A buffer that the graph writes must stay the user's own tensor: it becomes an input.
+        graph = _as_module(original, examples, as_inputs=mutated)
+    return graph
+
+
 def _as_module(
     original: torch.fx.GraphModule, examples: Sequence[Any], as_inputs: frozenset[str] = frozenset()
-) -> _Rebuilt:
+) -> Rebuilt:
     module = torch.fx.GraphModule(original, copy.deepcopy(original.graph))
     graph = module.graph
     placeholders = [n for n in graph.nodes if n.op == "placeholder"]
-    rebuilt = _Rebuilt(module, [], [], (), {})
+    made = Rebuilt(module, [], [], (), {})
     specs, numbers = [], []
     first = next(n for n in graph.nodes if n.op != "placeholder")
     names = weight_names(placeholders)
@@ -158,16 +164,16 @@ def _as_module(
             with graph.inserting_before(first):
                 node.replace_all_uses_with(graph.get_attr(fqn))
             graph.erase_node(node)
-            rebuilt.weights[fqn] = (i, example)
+            made.weights[fqn] = (i, example)
         else:
-            rebuilt.kept.append(i)
-            rebuilt.examples.append(example.detach())
+            made.kept.append(i)
+            made.examples.append(example.detach())
             specs.append(dynamic_dims(node.meta["example_value"]))
     read_sizes_from_tensors(graph, lambda n: n.meta.get("example_value"), numbers)
-    rebuilt.dynamic_shapes = tuple(specs)
+    made.dynamic_shapes = tuple(specs)
     graph.lint()
     module.recompile()
-    return rebuilt
+    return made
 
 
 def _register(module: torch.nn.Module, fqn: str, value: torch.Tensor) -> None:
@@ -182,7 +188,7 @@ def _register(module: torch.nn.Module, fqn: str, value: torch.Tensor) -> None:
         module.register_buffer(name, value)
 
 
-def _mutated(graph: _Rebuilt, options: Options) -> frozenset[str]:
+def _mutated(graph: Rebuilt, options: Options) -> frozenset[str]:
     """FQNs of the buffers that the graph writes to."""
     if not any(not isinstance(t, torch.nn.Parameter) for _, t in graph.weights.values()):
         return frozenset()

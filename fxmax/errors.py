@@ -75,8 +75,12 @@ class VersionError(FxmaxError, ImportError):
 
 
 class MismatchError(FxmaxError):
-    """A compiled graph's results are not torch's; `verification` has every node's numbers, if it ran."""
+    """A compiled graph's results are not torch's.
 
-    def __init__(self, message: str, verification: Any = None) -> None:
+    `verification` has every node's numbers, if it ran; `inputs` are those of the call, flat.
+    """
+
+    def __init__(self, message: str, verification: Any = None, inputs: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.verification = verification
+        self.inputs = tuple(inputs)

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -42,13 +42,21 @@ FLOAT64 = 2.0**-30
 """For float64's roundoff, 2^-53: MAX's exp and its like are not as exact as their dtype (softmax: 2^-44)."""
 
 
-def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, locate: bool = True) -> bool:
+def prove(
+    compiled: Compiled,
+    *,
+    warn: bool = False,
+    budget: float = BUDGET,
+    locate: bool = True,
+    also: Sequence[Trial] = (),
+) -> bool:
     """Compare a compiled graph's results with eager torch's; what was compared goes into its report.
 
     Args:
         warn: warn of a mismatch in place of raising.
         budget: seconds; once they are spent no further inputs are tried. The example always is.
         locate: whether to look for the first node that went wrong, which takes two more compiles.
+        also: further calls to compare, after those that are made of the example.
 
     Returns:
         Whether all that was compared agrees; False only with `warn`. Where nothing can be compared
@@ -69,7 +77,7 @@ def prove(compiled: Compiled, *, warn: bool = False, budget: float = BUDGET, loc
     given = pytree.tree_leaves(examples)
     leaves = with_data(given)
     relative = 0.0  # what rounding was seen to allow, over a result's scale
-    for trial in trials(captured, leaves):
+    for trial in chain(trials(captured, leaves), also):
         spent = time.perf_counter() - start
         if spent > budget and report.checks:
             report.unchecked = (
@@ -179,7 +187,7 @@ def _mismatch(
     verification = verify(compiled, args, kwargs, quiet=True) if locate else None
     if verification is not None and _explained(verification):
         return replace(check, note=f"{faults[0].name}: {TURNED}")
-    error = MismatchError(_text(compiled, trial, faults, verification), verification)
+    error = MismatchError(_text(compiled, trial, faults, verification), verification, copied(trial.leaves))
     if not warn:
         raise error
     warnings.warn(str(error), stacklevel=5)

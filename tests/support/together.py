@@ -7,8 +7,8 @@ MAX modules, planned from the tests that were selected; and a case that fails do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from max.graph import Module
 
@@ -47,37 +47,43 @@ def compiled(case: Compilable, or_with: Sequence[Compilable] = ()) -> Compiled:
     """
     if case not in _outcomes:
         group = _companions.get(case, or_with)
-        _compile([c for c in dict.fromkeys([case, *group]) if c not in _outcomes])
+        _outcomes.update(compile_all([c for c in dict.fromkeys([case, *group]) if c not in _outcomes]))
     outcome = _outcomes[case]
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def _compile(cases: Sequence[Compilable]) -> None:
+def compile_all(
+    cases: Sequence[Compilable], mark: Callable[[Any], str] = lambda case: ""
+) -> dict[Compilable, Compiled | Exception]:
+    """Each case compiled, in one MAX module; or what capturing, lowering or compiling it raised.
+
+    Args:
+        mark: a text by which an error of the compiler's names the case; "" where it doesn't.
+    """
     shared, lowered, names = Shared(Module()), dict[str, Lowered](), dict[Compilable, str]()
-    failed = False
+    outcomes: dict[Compilable, Compiled | Exception] = {}
     for i, case in enumerate(cases):
         try:
             made = case.lowered(f"case{i}", shared)
             if made.report.gaps:
                 raise LoweringError(made.report)
             lowered[made.captured.name], names[case] = made, made.captured.name
-        except Exception as error:  # noqa: BLE001 - raised again where the case is asked for
-            _outcomes[case], failed = error, True
-    left = [case for case in cases if case not in _outcomes]
-    if failed:  # half a graph is in the module
-        if left:
-            _compile(left)
-        return
+        except Exception as error:  # noqa: BLE001 - given back, so that the others go on
+            outcomes[case] = error
+    left = [case for case in cases if case not in outcomes]
+    if outcomes:  # half a graph is in the module
+        return outcomes | (compile_all(left, mark) if left else {})
     try:
         compiled = compile_module(shared.module, lowered, strict=False)
     except (FxmaxError, ValueError) as error:
         if len(left) == 1:
-            _outcomes[left[0]] = error
-            return
+            return {left[0]: error}
+        named = [case for case in left if mark(case) and mark(case) in str(error)]
+        if named and len(named) < len(left):
+            others = compile_all([case for case in left if case not in named], mark)
+            return others | dict.fromkeys(named, error)
         half = len(left) // 2
-        _compile(left[:half])
-        _compile(left[half:])
-        return
-    _outcomes.update({case: compiled[names[case]] for case in left})
+        return compile_all(left[:half], mark) | compile_all(left[half:], mark)
+    return {case: compiled[names[case]] for case in left}
