@@ -21,10 +21,11 @@ from collections.abc import Iterator
 import _checkout  # noqa: F401 - the checkout's own fxmax and tests
 
 from fxmax.support.progress import Progress
+from tests.support.fuzz.isolated import run_isolated
 from tests.support.fuzz.kinds import KINDS, ORDER, kind_of, program
 from tests.support.fuzz.program import Program
 from tests.support.fuzz.reporting import Tally, repro
-from tests.support.fuzz.running import Result, run_on_max
+from tests.support.fuzz.running import Result
 from tests.support.fuzz.shrinking import shrink
 
 SHRINKING = 300.0  # seconds a find, at most
@@ -55,7 +56,7 @@ def main() -> int:
         with progress.stage(
             "fuzz", f"{len(batch)} programs, {first} to {last}; MAX takes a second or more for each"
         ):
-            results = run_on_max(batch)
+            results = run_isolated(batch)
         tally.add(results)
         total, minutes = tally.total, (time.monotonic() - start) / 60
         say(f"{minutes:.1f} min: {total['run']} run, {total['compared']} compared, {total['found']} found")
@@ -64,7 +65,7 @@ def main() -> int:
                 say(f"found: {result.program}\n  {result.error}: {result.text[:300]}")
                 if not args.no_shrink:
                     with progress.stage("shrink", f"{result.program.name}: parts of it, many to a compile"):
-                        result = shrink(result, run_on_max, SHRINKING)
+                        result = shrink(result, run_isolated, SHRINKING)
                 finds.append(result)
                 say(repro(result))
         if (time.monotonic() - start) / 60 > args.minutes:

@@ -46,15 +46,13 @@ def roll(ctx: Context, self: TensorValue, shifts: Sequence[Any], dims: Sequence[
 
 def _rolled(ctx: Context, x: TensorValue, shift: Any, at: int) -> TensorValue:
     size = x.shape[at]
-    if is_static(shift) and is_static(size):
-        shift = int(shift) % int(size)
-    if is_static(shift):
-        if int(shift) == 0:
-            return x
-        count = int(shift) if int(shift) > 0 else size + int(shift)
-    else:
-        count = shift
-    rest = size - count
+    if not (is_static(shift) and is_static(size)):  # it may go around several times, or the size be 0
+        from_ = positions(ctx, size) - size_value(ctx, shift)
+        return ops.gather(x, ops.mod(from_, size_value(ctx, size)), at)
+    count = int(shift) % int(size)
+    if count == 0:
+        return x
+    rest = int(size) - count
     return ops.rebind(ops.concat([take(ctx, x, at, rest, count), take(ctx, x, at, 0, rest)], at), x.shape)
 
 

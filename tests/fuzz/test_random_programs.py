@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import pytest
 
 from tests.support import together
+from tests.support.fuzz.isolated import run_isolated
 from tests.support.fuzz.kinds import program
 from tests.support.fuzz.program import Program
 from tests.support.fuzz.reporting import Tally, repro
-from tests.support.fuzz.running import Candidate, judged, run_on_max
+from tests.support.fuzz.running import Candidate, judged
 
 QUICK = (("broadcasts", 2), ("broadcasts", 3), ("written", 1))
 SEED = int(os.environ.get("FXMAX_FUZZ_SEED", "20"))
@@ -50,8 +51,8 @@ def test_a_program_equals_torch(parity: Programs, id: str) -> None:
 @pytest.mark.slow
 def test_many_programs() -> None:
     tally = Tally()
-    results = run_on_max([program(SEED, number) for number in range(16)])
+    results = run_isolated([program(SEED, number) for number in range(14)])
     tally.add(results)
     print(tally.text())
     assert not tally.found, "\n\n".join(repro(result) for result in results if result.status == "found")
-    assert tally.total["compared"] >= 12
+    assert tally.total["compared"] >= 10

@@ -51,6 +51,13 @@ class Cache(nn.Module):
         return before.sum(1), self.cache * 2
 
 
+class Rolled(nn.Module):
+    """By more than the size may be."""
+
+    def forward(self, x):
+        return x.roll(-1), x.roll((3, -2), (0, 1)), x.roll(1, 1)
+
+
 class Places(nn.Module):
     """A cache written by index, as Hugging Face's static cache is, one place or several."""
 
@@ -88,6 +95,7 @@ PARITY = Batch(
         Case("auto", Odd(), [torch.randn(7)], dynamic_shapes=({0: Dim.AUTO},)),
         Case("masked", Masked(), [Q, K], dynamic_shapes=MASKED_SIZES),
         Case("cache", Cache(), [torch.randn(2, 2), torch.zeros(3)], dynamic_shapes=PAST_SIZES),
+        Case("rolled", Rolled(), [torch.randn(4, 3)], dynamic_shapes=({0: Dim("n", min=0, max=9)},)),
         Case("hands", Hands(), [torch.zeros(3), torch.zeros(3)]),
         Case("places", Places(), [torch.randn(2, 1, 3), torch.tensor([2]), torch.tensor([0, 4])]),
     ]
@@ -116,6 +124,11 @@ def test_derived_sizes(parity: Batch) -> None:
 def test_refusals_name_the_size(parity: Batch, name: str, shapes, message: str) -> None:
     with pytest.raises(fxmax.InputError, match=message):
         parity[name](*(torch.randn(s) for s in shapes))
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 5])
+def test_a_roll_goes_around_a_small_size_several_times(parity: Batch, size: int) -> None:
+    parity.check("rolled", torch.randn(size, 3))
 
 
 def test_masks_of_symbolic_sizes(parity: Batch) -> None:

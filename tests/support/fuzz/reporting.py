@@ -95,7 +95,7 @@ def repro(result: Result) -> str:
         lines += _compiled(program)
     else:
         lines += [
-            f'compiled = fxmax.lower(Program().eval(), example{dims}, device="cpu")',
+            f'compiled = fxmax.lower(Program().eval(), example{dims}, device="cpu", check=False)',
             'print("MAX:  ", compiled(*[x.clone() for x in given]))',
             'print("torch:", Program().eval()(*[x.clone() for x in given]))',
         ]
@@ -104,10 +104,12 @@ def repro(result: Result) -> str:
 
 def _compiled(program: Program) -> list[str]:
     """A call through torch.compile. All of its modules have the weights of the first here."""
+    options = '{"check": False}'
     return [
         f"modules = [Program().eval() for _ in range({program.modules})]",
         "function = lambda *inputs: [module(*inputs) for module in [*modules, modules[0]]]",
         "with torch.no_grad():",
-        '    print("MAX:  ", torch.compile(function, backend="fxmax")(*[x.clone() for x in given]))',
+        f'    compiled = torch.compile(function, backend="fxmax", options={options})',
+        '    print("MAX:  ", compiled(*[x.clone() for x in given]))',
         '    print("torch:", function(*[x.clone() for x in given]))',
     ]

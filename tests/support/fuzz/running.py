@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -49,7 +49,7 @@ class Result:
 
 
 Runner = Callable[[Sequence[Program]], list[Result]]
-"""What becomes of programs: `run_on_max`, or something else that finds faults in them."""
+"""What becomes of programs: `run_isolated`, or something else that finds faults in them."""
 
 
 class Candidate:
@@ -95,9 +95,19 @@ class Candidate:
         return Lowered.of(lower(self.captured, shared))
 
 
-def run_on_max(programs: Sequence[Program], *, locate: bool = False) -> list[Result]:
-    """Each program's outcome; all are compiled together."""
-    return [judged(case, made, locate) for case, made in _compiled([Candidate(p) for p in programs]).items()]
+def run_on_max(
+    programs: Sequence[Program], begin: Callable[[int], bool] = lambda i: True
+) -> Iterator[tuple[int, Result]]:
+    """Each program's outcome, by its position; all are compiled together.
+
+    Args:
+        begin: told of each program before it is run; whether it is to be.
+    """
+    cases = [Candidate(program) for program in programs]
+    compiled = _compiled(cases)
+    for i, case in enumerate(cases):
+        if begin(i):
+            yield i, judged(case, compiled[case])
 
 
 def _compiled(cases: list[Candidate]) -> dict[Candidate, Compiled | Exception]:
