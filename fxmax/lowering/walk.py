@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from max.graph import DeviceRef, Graph, Module
+from max.graph import DeviceRef, Module
 from torch.fx import Node
 from torch.fx.node import map_arg
 
@@ -32,6 +32,7 @@ from fxmax.fx.schema import arguments, bind
 from fxmax.fx.torch_private import OpOverload
 from fxmax.lowering.boundary import boundary_of
 from fxmax.lowering.broadcast_workaround import Broadcasts, check_slices
+from fxmax.lowering.constant_folding import FoldingGraph, drop_unread_constants
 from fxmax.lowering.derived_sizes import solved_symbols
 from fxmax.lowering.graph_weights import GraphWeights
 from fxmax.lowering.host_fallback import HOST, from_host, to_host
@@ -70,7 +71,7 @@ def lower(
     weights.states = set(boundary.states.values())
     recorder = Recorder(captured, device)
     recorder.signature(boundary.signature)
-    graph = Graph(
+    graph = FoldingGraph(
         captured.name,
         input_types=list(boundary.graph_inputs.values()),
         kernel_library=Packages(),
@@ -102,6 +103,7 @@ def lower(
             returned = [*boundary.leave(results, state), *(value for _, value in extra)]
             graph.output(*returned)
             drop_unread_loads(graph)
+            drop_unread_constants(graph)
             for observer in observers:
                 observer.on_outputs(returned)
     signature = replace(boundary.signature, outputs=boundary.signature.outputs + [spec for spec, _ in extra])

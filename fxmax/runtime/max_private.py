@@ -17,10 +17,12 @@ from max._core import Operation as TypedOperation
 from max._core.dialects import mo as mo
 from max._core.dialects import rmo as rmo
 
+# The values of a constant: in public a graph's constants can be put in, not read.
 # A location that MAX's compiler prints in its errors; `Graph.profile_scope`'s it leaves out.
-from max._core.graph import frame_loc
+from max._core.graph import _buffer_from_constant_attr, frame_loc
 from max._mlir_context import in_default_mlir_context as _in_context
-from max.driver import Buffer
+from max.driver import CPU, Buffer
+from max.dtype import DType
 from max.engine import Model
 from max.graph import Graph, Module
 from max.graph.ops.elementwise import _trunc_div
@@ -56,6 +58,34 @@ def import_package(graph: Graph, path: Path) -> None:
     """Let a graph call the custom ops of a package; in public that is possible when it is made, not later."""
     if path not in graph.kernel_libraries_paths:
         graph._import_kernels([path])
+
+
+class HookedGraph(Graph):  # type: ignore[misc]  # MAX's types are Any to mypy
+    """A graph in which `made` sees the results of each op as it is added, and says what is used as them.
+
+    MAX adds its ops through these two methods; in public one sees a graph's inputs and outputs.
+    """
+
+    def made(self, results: list[Value[Any]]) -> list[Value[Any]]:
+        """What stands for an op's results from here on."""
+        return results
+
+    def _add_op(self, *args: Any, **kwargs: Any) -> list[Value[Any]]:
+        return self.made(super()._add_op(*args, **kwargs))
+
+    def _add_op_generated(self, *args: Any, **kwargs: Any) -> list[Value[Any]]:
+        return self.made(super()._add_op_generated(*args, **kwargs))
+
+
+def made_by(value: Value[Any]) -> Any:
+    """The op that made a value, in the form of `operations`; None for a graph's input."""
+    owner = value._mlir_value.owner
+    return Operation._CAPICreate(owner._CAPIPtr) if isinstance(owner, TypedOperation) else None
+
+
+def constant_buffer(operation: Any, dtype: DType, shape: Sequence[int]) -> Buffer:
+    """The values of a `mo.constant`, on the host."""
+    return _buffer_from_constant_attr(typed(operation).value, dtype, list(shape), CPU())
 
 
 def operations(graph: Graph) -> list[Any]:

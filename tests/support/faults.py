@@ -123,9 +123,8 @@ def no_bias(ctx, right, bias, **arguments):
     return right(bias=None, **arguments)
 
 
-def transposed_weight(ctx, right, input, weight, bias):
-    y = input @ weight
-    return y if bias is None else y + bias
+def transposed_weight(ctx, right, weight, **arguments):
+    return right(weight=ops.transpose(weight, 0, 1), **arguments)
 
 
 def tanh_gelu(ctx, right, self, approximate):
