@@ -46,6 +46,7 @@ def test_a_full_disk_is_told_before_the_compile(cache, monkeypatch) -> None:
 def test_ctrl_c_is_heard_while_max_works() -> None:
     """MAX's compiler holds its thread for minutes; the one that waits must not."""
     release = threading.Event()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     killer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))
     killer.start()
     start = time.perf_counter()
@@ -56,6 +57,7 @@ def test_ctrl_c_is_heard_while_max_works() -> None:
     finally:
         release.set()
         killer.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_the_compiler_raises_reaches_the_caller() -> None:
