@@ -10,20 +10,12 @@ from typing import Any
 import pytest
 
 import fxmax.rules
-from tests.rules import test_gather_scatter as gather_scatter
 from tests.support.parity import Batch, Case
 from whisper_port.checkpoints import meta_checkpoint
 from whisper_port.modules.encoder import lower_encoder_dry
 
 TESTS = Path(__file__).parents[1]
 FOLDERS = (".", "rules", "passes", "kernels", "lowering", "opinfo", "gpu")
-
-
-DEAR = {
-    "embedding_bag.py": gather_scatter.PARITY.cases["embedding_bag"],
-    "histogram.py": gather_scatter.PARITY.cases["histc"],
-}
-"""Files for which MAX takes a minute, as long as for ten others: their cases run in CI's slow tests."""
 
 
 def rule_files() -> set[str]:
@@ -57,13 +49,7 @@ def files_of_the_encoder() -> set[str]:
 
 
 def test_every_file_of_rules_has_a_plain_case() -> None:
-    left = rule_files() - files_of_the_encoder() - set(DEAR)
+    left = rule_files() - files_of_the_encoder()
     for case in plain_cases():
         left -= files_of(case)
     assert not left, f"give one case of each a plain run, without slow=True: {sorted(left)}"
-
-
-def test_what_is_too_dear_for_it_has_a_slow_one() -> None:
-    for file, case in DEAR.items():
-        assert case.slow
-        assert file in files_of(case)
