@@ -9,6 +9,8 @@ from operator import is_
 import numpy as np
 import torch
 
+from fxmax.fx.torch_private import versions
+
 ALONG, ALONE = 4, 64  # elements that are looked at along each axis, and of a tensor of one axis
 
 
@@ -32,10 +34,10 @@ class Seen:
         """Whether `tensors` are those that were seen, and hold what they held."""
         return all(map(is_, tensors, self.tensors)) and self._now() == self._state
 
-    def _now(self) -> tuple[list[object], ...]:
+    def _now(self) -> tuple[object, ...]:
         tensors = self.tensors
         return (
-            [t._version for t in self._counted],
+            versions(self._counted),
             [t.data_ptr() for t in tensors],
             [t.shape for t in tensors],
             [t.stride() for t in tensors],

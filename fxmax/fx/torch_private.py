@@ -8,6 +8,7 @@ private by name alone, and may be in any exported program.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -70,6 +71,7 @@ __all__ = [
     "split_decompositions",
     "storage_of",
     "tracing",
+    "versions",
 ]
 
 
@@ -92,6 +94,11 @@ def is_composite(op: OpOverload) -> bool:
 def storage_of(tensor: torch.Tensor) -> int:
     """What two tensors have in common that share memory; a fake one has no `data_ptr`."""
     return int(tensor.untyped_storage()._cdata)
+
+
+def versions(tensors: Iterable[torch.Tensor]) -> list[int]:
+    """How often each was written; a tensor that was made in inference mode does not count that."""
+    return [t._version for t in tensors]
 
 
 def is_static_input(example: torch.Tensor) -> bool:

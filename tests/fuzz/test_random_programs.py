@@ -17,7 +17,7 @@ from tests.support.fuzz.program import Program
 from tests.support.fuzz.reporting import Tally, repro
 from tests.support.fuzz.running import Candidate, judged
 
-QUICK = (("broadcasts", 2), ("broadcasts", 3), ("written", 1))
+QUICK = (("broadcasts", 3), ("broadcasts", 6), ("written", 1))
 SEED = int(os.environ.get("FXMAX_FUZZ_SEED", "20"))
 
 

@@ -41,6 +41,7 @@ ATTRIBUTES = {
     "_opname": "the stub of a rule that is missing; writes in place",
     "_overloadname": "the stub of a rule that is missing; writes in place",
     "_cdata": "views of weights that artifacts share; writes in place to views",
+    "_version": "writes to weights, and to what a call may have written, are seen",
     "_dynamo_static_input_type": "weights that torch.compile hands over stay on MAX",
 }
 
@@ -87,6 +88,10 @@ def test_the_attributes_say_what_they_are_read_for(torch_private) -> None:
     x = torch.empty(2, 3, device="meta")
     assert torch_private.storage_of(x.t()) == torch_private.storage_of(x), ATTRIBUTES["_cdata"]
     assert torch_private.storage_of(x.clone()) != torch_private.storage_of(x)
+    written = torch.ones(1)
+    before = torch_private.versions([written])
+    written.add_(1)
+    assert torch_private.versions([written]) > before, ATTRIBUTES["_version"]
 
 
 def test_torch_compile_marks_the_parameters_that_it_hands_over(torch_private) -> None:
