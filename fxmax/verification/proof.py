@@ -67,6 +67,7 @@ def prove(
     """
     start = time.perf_counter()
     report, captured = compiled.report, compiled.lowered.captured
+    report.checks, report.unchecked, report.proven = [], "", ""
     examples = captured.program.example_inputs
     if examples is None:
         report.unchecked = "the program came without example inputs"

@@ -88,24 +88,34 @@ def _batch_norm(bound: Bound, y: torch.Tensor) -> torch.Tensor:
 
 
 def attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
-    """The scores as a product (and 2 u more for scaling q), their softmax, and the product with v."""
-    q, k, v = (bound[n].double() for n in ("query", "key", "value"))
+    """The scores as a product (and 2 u more for scaling q), their softmax, and the product with v.
+
+    In place where it can be: of long sequences the scores are what costs.
+    """
+    q, k, v = (wide(bound[n]) for n in ("query", "key", "value"))
     if bound.get("enable_gqa"):
         k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
     scale = bound["scale"] if bound["scale"] is not None else 1 / math.sqrt(q.shape[-1])
-    scores = q @ k.transpose(-1, -2) * scale
+    scores = (q @ k.transpose(-1, -2)).mul_(scale)
     mask = bound["attn_mask"]
     if bound["is_causal"]:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
-    p = torch.nan_to_num(scores.softmax(-1))
-    away = torch.nan_to_num((scores - scores.amax(-1, keepdim=True)).abs(), nan=0.0, posinf=0.0)
-    felt = (math.sqrt(q.shape[-1]) + 6) * (q.abs() @ k.abs().transpose(-1, -2)) * abs(scale)
-    terms = math.sqrt(v.shape[-2])
-    felt = felt + (p * felt).sum(-1, keepdim=True) + 2 * away + 2 * POINTWISE + 2 * terms
-    allowed: torch.Tensor = (p * felt) @ v.abs() + 2 * y.double().abs()
-    return allowed
+    p = scores.softmax(-1).nan_to_num_()
+    away = scores.sub_(scores.amax(-1, keepdim=True)).abs_().nan_to_num_(nan=0.0, posinf=0.0)
+    # Each score's own part, then what all of a row share.
+    felt = (q.abs() @ k.abs().transpose(-1, -2)).mul_((math.sqrt(q.shape[-1]) + 6) * abs(scale)).mul_(p)
+    shared = felt.sum(-1, keepdim=True) + 2 * POINTWISE + 2 * math.sqrt(v.shape[-2])
+    allowed: torch.Tensor = felt.addcmul_(p, away, value=2) @ v.abs() + shared * (p @ v.abs())
+    return allowed.double() + 2 * y.double().abs()
+
+
+def wide(value: Any) -> Any:
+    """A tensor of floats in float32 at least: a bound on rounding needs no more, unless the numbers do."""
+    if not isinstance(value, torch.Tensor) or value.dtype is torch.float64:
+        return value
+    return value.float()
 
 
 SPECIAL: dict[Any, Callable[[Bound, torch.Tensor], torch.Tensor]] = {

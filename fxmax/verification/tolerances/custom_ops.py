@@ -14,14 +14,14 @@ from torch.nn import functional as F
 
 from fxmax.fx.custom_ops import cache_read, convolve
 from fxmax.kernels.packing import PANEL
-from fxmax.verification.tolerances.aten import ABSOLUTE, POINTWISE, Bound, attention
+from fxmax.verification.tolerances.aten import ABSOLUTE, POINTWISE, Bound, attention, wide
 
 NEIGHBOURS, ALIKE = 12, 8  # strassen.mojo: MR, ALIKE
 SLOPE = 1.5  # the steepest that an activation gets: hardswish at 3; gelu 1.13
 
 
 def _linear(bound: Bound, y: torch.Tensor) -> torch.Tensor:
-    x, w, b, r = (_double(bound[n]) for n in ("input", "weight", "bias", "residual"))
+    x, w, b, r = (wide(bound[n]) for n in ("input", "weight", "bias", "residual"))
     magnitude = F.linear(x.abs(), w.abs(), None if b is None else b.abs())
     if bound["strassen"]:
         magnitude = _mixed(x, w) + magnitude
@@ -47,7 +47,7 @@ def _mixed(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
 
 
 def _conv1d(bound: Bound, y: torch.Tensor) -> torch.Tensor:
-    x, w, b = (_double(bound[n]) for n in ("input", "weight", "bias"))
+    x, w, b = (wide(bound[n]) for n in ("input", "weight", "bias"))
     bias = None if b is None else b.abs()
     magnitude = F.conv1d(x.transpose(1, 2).abs(), w.abs(), bias, bound["stride"], bound["padding"])
     return _activated(magnitude.transpose(1, 2), w[0].numel(), bound["act"])
@@ -55,7 +55,7 @@ def _conv1d(bound: Bound, y: torch.Tensor) -> torch.Tensor:
 
 def _conv(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     x, w, b, r, var, scale, shift = (
-        _double(bound[n])
+        wide(bound[n])
         for n in ("input", "weight", "bias", "residual", "running_var", "norm_weight", "norm_bias")
     )
     settings = (bound[n] for n in ("stride", "padding", "dilation", "groups"))
@@ -63,7 +63,7 @@ def _conv(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     along = [-1, *[1] * (w.ndim - 2)]
     if var is not None:
         factor = (var + bound["eps"]).rsqrt() * (1 if scale is None else scale.abs())
-        magnitude = (magnitude + _double(bound["running_mean"]).abs().view(along)) * factor.view(along)
+        magnitude = (magnitude + wide(bound["running_mean"]).abs().view(along)) * factor.view(along)
         magnitude = magnitude if shift is None else magnitude + shift.abs().view(along)
     magnitude = magnitude if r is None else magnitude + r.abs()
     return _activated(magnitude, w[0].numel(), bound["act"])
@@ -96,12 +96,8 @@ def _cached_attention(bound: Bound, y: torch.Tensor) -> torch.Tensor:
     """`aten.scaled_dot_product_attention`'s: what int8 stands for is exact, and its scale one product."""
     plain = {n: bound[n] for n in ("query", "scale")} | {"attn_mask": None, "is_causal": False}
     for n in ("key", "value"):
-        plain[n] = cache_read(_double(bound[n]), _double(bound[f"{n}_scales"]), bound["keys"])
+        plain[n] = cache_read(wide(bound[n]), wide(bound[f"{n}_scales"]), bound["keys"])
     return attention(plain, y) + POINTWISE * y.double().abs()
-
-
-def _double(value: Any) -> Any:
-    return value.double() if isinstance(value, torch.Tensor) else value
 
 
 FUSED: dict[Any, Callable[[Bound, torch.Tensor], torch.Tensor]] = {
