@@ -52,9 +52,9 @@ def functionalize(graph: fx.Graph, signature: ExportGraphSignature) -> None:
         here = _Reader(memory_of, node)
         if node in targets:
             memory_of[targets[node]].write(targets[node], _functional(node, here), node)
-        elif node in memory_of:
+        elif node in memory_of and node is not memory_of[node].base:
             memory_of[node].reach(node)
-        else:
+        else:  # what owns its memory may be made of another that was written
             node.args, node.kwargs = map_arg((node.args, node.kwargs), here)
     for node in reversed(writes):
         graph.erase_node(node)
@@ -85,9 +85,8 @@ class _Memory:
             self.parents[node] = parent  # type: ignore[assignment]
 
     def reach(self, node: Node) -> None:
-        """Come to where `node` is made: from what its argument is by now."""
-        if node is not self.base:
-            node.update_arg(0, self.read(self.parents[node], node))
+        """Come to where the view `node` is made: from what its argument is by now."""
+        node.update_arg(0, self.read(self.parents[node], node))
         self.now[node], self.seen[node] = node, self.writes
 
     def read(self, node: Node, before: Node) -> Node:

@@ -54,6 +54,16 @@ def chained(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return written, written.relu_() + z
 
 
+def of_what_was_written(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """What is written was itself made of something that was written before."""
+    x.zero_()
+    z = x.maximum(y[:3]).clamp_(max=0.25)
+    x.add_(y[:3])
+    w = x[:2] * z[:2]
+    w[0] = 3
+    return z, w.neg_() + x[0]
+
+
 def of_another_dtype(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     counts = torch.zeros(3, dtype=torch.int32)
     counts[1:] = x[0, 1:]
@@ -93,6 +103,7 @@ PROGRAMS: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
     "chained": (Fn(chained), inputs()),
     "of_another_dtype": (Fn(of_another_dtype), inputs()),
     "diagonals_and_squeezes": (Fn(diagonals_and_squeezes), inputs()),
+    "of_what_was_written": (Fn(of_what_was_written), inputs()),
     "with_writes_inside": (Fn(with_writes_inside), inputs()),
     "sizes_and_composites": (Fn(sizes_and_composites), inputs()),
     "buffers": (Counting(), (torch.randn(2, 3),)),
