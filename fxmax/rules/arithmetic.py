@@ -51,6 +51,8 @@ def sub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
 
 @rule(aten.rsub.Tensor, aten.rsub.Scalar)
 def rsub(ctx: Context, self: TensorValue, other: Any, alpha: Any) -> TensorValue:
+    if alpha == 1 and self.dtype.is_float() and folding.same(ctx, "self", "other"):
+        return ops.abs(nothing_of(self))
     return _scaled_sum(ctx, as_signed(ops.sub), other, self, alpha)
 
 
