@@ -25,8 +25,8 @@ from fxmax.runtime.max_private import made_by, operations, typed
 from tests.support.parity import Case
 
 HOST = DeviceRef.CPU()
-FLOATS = np.array([[-2.5, -0.0, 0.0, 1.5], [3.0, np.inf, -np.inf, 1e-40]], np.float32)
-ORDERED = np.array([[-2.5, 7.0, 0.0, 1.5], [3.0, np.inf, -np.inf, 1e-40]], np.float32)
+FLOATS = np.array([[-2.5, -0.0, 0.0, 1.5], [3.0, np.inf, -np.inf, 1e-30]], np.float32)
+ORDERED = np.array([[-2.5, 7.0, 0.0, 1.5], [3.0, np.inf, -np.inf, 1e-30]], np.float32)
 OTHERS = np.array([1.5, 3.0, -2.0, 0.5], np.float32)
 NAN = np.array([[np.nan, 1.0, -0.0, np.nan]], np.float32)
 INTEGERS = np.array([[5, 0, 7, 2**62], [1, 2, 3, 4]])
@@ -183,7 +183,7 @@ def test_no_rule_leaves_much_to_max() -> None:
     """Of all cases of rules, passes and kernels: those that do are listed."""
     left = set()
     for file in sorted(Path(__file__).parents[1].rglob("test_*.py")):
-        if "PARITY = Batch" in file.read_text():
+        if "PARITY = Batch" in file.read_text() and file != Path(__file__):
             module = import_module(".".join(file.relative_to(file.parents[2]).with_suffix("").parts))
             cases: dict[str, Case] = module.PARITY.cases
             left |= {id for id, case in cases.items() if on_constants_alone(graph_of(case))}

@@ -102,7 +102,7 @@ def test_a_lowered_module_is_verified_with_the_rules_it_was_lowered_with():
 def test_a_compiled_module_is_verified_with_its_own_rules_and_weights():
     x = torch.randn(3, 8)
     with fxmax.default_table().override(aten.gelu.default, lambda ctx, self, approximate: self):
-        compiled = fxmax.lower(nn.Sequential(nn.Linear(8, 8), nn.GELU()), (x,), quiet=True)
+        compiled = fxmax.lower(nn.Sequential(nn.Linear(8, 8), nn.GELU()), (x,), check=False, quiet=True)
     result = fxmax.verify(compiled, x, level="module", quiet=True)
     assert [n.path for n in result.nodes] == ["0", "1"]
     assert result.first_divergent.op == "aten.gelu.default"
