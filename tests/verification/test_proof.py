@@ -267,3 +267,24 @@ def test_proof_refuses_a_planted_miscompile(plant: Plant, compiled: dict[str, Co
     with pytest.raises(fxmax.MismatchError) as caught:
         prove(one, locate=False)
     assert plant.said in str(caught.value)
+
+
+ON_THE_EXAMPLE = ("everywhere", "nan_lost", "last_element", "any_of_nothing", "overflow")
+
+
+@pytest.mark.parametrize("id", ON_THE_EXAMPLE)
+def test_where_rounding_takes_too_long_to_sample_a_fault_is_refused(
+    id: str, compiled: dict[str, Compiled]
+) -> None:
+    with pytest.raises(fxmax.MismatchError):
+        prove(compiled[f"wrong_{id}"], budget=0, locate=False)
+
+
+def test_where_rounding_takes_too_long_to_sample_half_of_the_digits_agree(
+    compiled: dict[str, Compiled],
+) -> None:
+    one = compiled["right_linear"]
+    prove(one, budget=0, locate=False)
+    [check] = one.report.checks
+    assert check.error <= check.allowed
+    assert "the budget of 0 s was spent" in one.report.unchecked
