@@ -27,7 +27,15 @@ SPECIAL = torch.tensor([math.nan, math.inf, -math.inf, -2.0, 0.0, 3.0])
 
 
 def zeros(x: Tensor) -> list[Tensor]:
-    return [x * 0.0, 1 / (x * -0.0), 0 * x, x - x, torch.add(x, x, alpha=0), torch.sub(x, x + 1, alpha=0), torch.rsub(x, x)]
+    return [
+        x * 0.0,
+        1 / (x * -0.0),
+        0 * x,
+        x - x,
+        torch.add(x, x, alpha=0),
+        torch.sub(x, x + 1, alpha=0),
+        torch.rsub(x, x),
+    ]
 
 
 def zeros_as_tensors(x: Tensor) -> list[Tensor]:
