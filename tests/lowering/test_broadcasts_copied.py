@@ -52,7 +52,6 @@ SLICED = {
     "the_end_of_a_broadcast": lambda x, m, c: c.expand_as(m)[:, 1:],
     "a_window_of_both_axes": lambda x, m, c: (m + c)[1:, 1:],
     "two_slices_of_one": lambda x, m, c: torch.cat([(y := m + c)[1:], y[2:]]),
-    "rolled": lambda x, m, c: (m + c).roll(1, 0),
     "cropped": lambda x, m, c: torch.nn.functional.pad(m + c, (-1, 0)),
     "unbound": lambda x, m, c: (c * torch.ones(3, 1)).unbind()[1],
 }  # fmt: skip
@@ -62,6 +61,7 @@ NOT_SLICED = {
     "slices_of_an_input": lambda x, m, c: m[1:] + m[:-1],
     "what_is_broadcast_after": lambda x, m, c: x[:, 1:] + m[1:] + c,
     "flipped": lambda x, m, c: (m + c).flip(0),
+    "rolled": lambda x, m, c: (m + c).roll(1, 0),
 }
 
 

@@ -12,6 +12,7 @@ import torch
 from core_aten import EXCLUDED, core_overloads
 
 import fxmax
+from tests.support.torch_versions import needs_the_core_of_now
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "op_coverage.py"
 aten = torch.ops.aten
@@ -58,6 +59,7 @@ def test_page_shows_samples(coverage):
     assert "| `flip-float32-0` | gap | why |" in page
 
 
+@needs_the_core_of_now
 def test_exclusions_are_core_overloads_without_a_rule():
     core = {str(o) for o in core_overloads()}
     assert len(core) > 180
