@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +11,14 @@ import torch
 from max.driver import CPU
 from max.dtype import DType
 from max.engine import InferenceSession
-from max.graph import DeviceRef, Graph, Module, TensorType, TensorValue, ops
+from max.graph import DeviceRef, Graph, TensorType, TensorValue, ops
 
 import fxmax
 from fxmax.core.mlir_access import tensor_operands
 from fxmax.lowered import Lowered
 from fxmax.lowering.constant_folding import BROADCAST, CONSTANT, MOST_BYTES, FoldingGraph
 from fxmax.lowering.constant_ops import EVALUATE
-from fxmax.lowering.lowered_graph import Shared
 from fxmax.runtime.max_private import made_by, operations, typed
-from tests.support.parity import Case
 
 HOST = DeviceRef.CPU()
 FLOATS = np.array([[-2.5, -0.0, 0.0, 1.5], [3.0, np.inf, -np.inf, 1e-30]], np.float32)
@@ -176,21 +172,3 @@ def test_a_modules_own_constants_are_one() -> None:
     lowered = fxmax.lower(Masked(), (torch.randn(4, 4),), compile=False, quiet=True)
     assert isinstance(lowered, Lowered)
     assert on_constants_alone(lowered.graph) == []
-
-
-@pytest.mark.slow
-def test_no_rule_leaves_much_to_max() -> None:
-    """Of all cases of rules, passes and kernels: those that do are listed."""
-    left = set()
-    for file in sorted(Path(__file__).parents[1].rglob("test_*.py")):
-        if "PARITY = Batch" in file.read_text() and file != Path(__file__):
-            module = import_module(
-                ".".join(file.relative_to(Path(__file__).parents[2]).with_suffix("").parts)
-            )
-            cases: dict[str, Case] = module.PARITY.cases
-            left |= {id for id, case in cases.items() if on_constants_alone(graph_of(case))}
-    assert left <= {"filled", "slice_scatter"}
-
-
-def graph_of(case: Case) -> Graph:
-    return case.lowered("graph", Shared(Module())).graph
