@@ -22,6 +22,12 @@ from fxmax.runtime.max_private import HookedGraph, constant_buffer, made_by, ope
 MOST_BYTES = 1 << 20
 """Of a result: constants are part of MAX's cache key. What is larger MAX folds, as it would without this."""
 
+NUMPYS = {
+    DType.from_numpy(np.dtype(code))
+    for code in ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
+}
+"""The dtypes that numpy computes in as MAX does: bool, integers, float16 to float64."""
+
 CONSTANT, BROADCAST = "mo.constant", "rmo.broadcast_to"
 
 
@@ -90,10 +96,3 @@ def _constant(array: np.ndarray, dtype: DType, device: DeviceRef) -> TensorValue
     if array.ndim and (raw == raw[0]).all():
         return ops.broadcast_to(ops.constant(array.flat[0].item(), dtype, device), array.shape)
     return ops.constant(array if array.ndim else array.item(), dtype, device)
-
-
-NUMPYS = {
-    DType.from_numpy(np.dtype(code))
-    for code in ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
-}
-"""The dtypes that numpy computes in as MAX does: bool, integers, float16 to float64."""

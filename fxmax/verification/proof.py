@@ -19,7 +19,7 @@ import torch
 from max.driver import CPU
 
 from fxmax.compiled import Compiled
-from fxmax.core.types import TO_TORCH, compute_dtype
+from fxmax.core.types import TO_TORCH, coarsest, compute_dtype
 from fxmax.errors import MismatchError
 from fxmax.frontend.example_data import call_arguments, with_data
 from fxmax.fx.torch_private import pytree
@@ -202,8 +202,8 @@ def _roundoff(compiled: Compiled) -> Callable[[torch.dtype], float]:
 
 def _half_of_the_digits(compiled: Compiled) -> float:
     """The square root of the largest unit roundoff that the graph computes with."""
-    floats = [dtype for dtype in compiled.lowered.captured.dtypes() if dtype.is_floating_point]
-    return math.sqrt(max(map(_roundoff(compiled), floats), default=0.0))
+    computed_in = coarsest(compiled.lowered.captured.dtypes(), compiled.lowered.device)
+    return math.sqrt(_roundoff(compiled)(computed_in)) if computed_in else 0.0
 
 
 def _mismatch(
